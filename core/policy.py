@@ -1,0 +1,80 @@
+"""What a bucket does with the files that it is given: the keys of `[buckets.NAME]` and of `davstore bucket set`."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from .model import INLINE
+from .quantities import Duration, OptionalDuration, OptionalSize, SmallSize, Words, off_is_none
+
+RESERVED = frozenset(
+    ("assets", "o", "file", "api", "healthz", "metrics", "-", "remote.php", "ocs", "status.php"),
+)
+"""Top-level names that mean something else (docs/design.md, section 7)."""
+
+_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_media_type = re.compile(r"(\*|[\w.+-]+)/(\*|[\w.+*-]+)", re.ASCII)
+
+
+def bucket_name(name: str) -> str:
+    """The name, if a bucket may have it; raises ValueError with the remedy."""
+    if name.lower() in RESERVED:
+        raise ValueError("this name is reserved; choose another")
+    return _fitting(name)
+
+
+def storage_name(name: str) -> str:
+    """The name, if a storage may have it; raises ValueError with the remedy."""
+    if name == INLINE:
+        raise ValueError("this name is reserved; choose another")
+    return _fitting(name)
+
+
+def _fitting(name: str) -> str:
+    if not _name.fullmatch(name):
+        raise ValueError("a name has 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first")
+    return name
+
+
+class Versions(BaseModel):
+    """The older contents that a file keeps: the last `keep`, each until it is `age` old."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep: int = Field(default=20, ge=0, le=1_000_000)
+    age: Duration = timedelta(days=90)
+
+
+def _versions(value: object) -> object:
+    """`20, 90d`, a bare count, or off (which keeps none)."""
+    if off_is_none(value) is None:
+        return {"keep": 0}
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return dict(zip(("keep", "age"), str(value).split(","), strict=False))
+    return value
+
+
+def _media_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = [pattern for pattern in patterns if not _media_type.fullmatch(pattern)]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not a media type; write for example image/* or application/pdf")
+    return patterns
+
+
+class BucketPolicy(BaseModel):
+    """A bucket's policy. None means no limit; empty `types` take every media type; `trash` None keeps no trash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    storage: str = "local"
+    inline_below: SmallSize = 64 << 10
+    types: Annotated[Words, AfterValidator(_media_types)] = ()
+    max_size: OptionalSize = None
+    quota: OptionalSize = None
+    dedup: bool = True
+    versions: Annotated[Versions, BeforeValidator(_versions)] = Versions()
+    trash: OptionalDuration = timedelta(days=30)
+    retention: Duration = timedelta(days=7)
+    visibility: Literal["private", "protected", "public"] = "private"

@@ -1,0 +1,197 @@
+"""The settings: defaults <- TOML file <- environment <- flags."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self, cast
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.networks import IPvAnyNetwork
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from . import toml
+from .misconfiguration import explained, masked
+from .policy import BucketPolicy, bucket_name, storage_name
+from .quantities import Duration, comma_separated
+from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
+
+FLAGS: Mapping[str, Key] = {
+    "data": ("data",),
+    "host": ("server", "host"),
+    "port": ("server", "port"),
+    "workers": ("server", "workers"),
+    "anonymous": ("server", "anonymous"),
+}
+DATABASE = "sqlite:///{data}/davstore.db"
+BLOBS = "{data}/blobs"
+
+
+def _data(path: Path) -> Path:
+    """`?` would end the path in the database's URL, and SQLite would open another file."""
+    if "?" in str(path):
+        raise ValueError("must not contain a question mark")
+    return _home(path)
+
+
+def _home(path: object) -> Path:
+    return Path(os.path.expanduser(str(path)))
+
+
+def _url(url: str) -> str:
+    is_sqlite = url.startswith("sqlite:///") and url not in {"sqlite:///", "sqlite:///:memory:"}
+    if not is_sqlite and not url.startswith("postgresql+psycopg://"):
+        raise ValueError("should be sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
+    return url
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(Section):
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8080, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    anonymous: Literal["none", "read", "write"] = "none"
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(comma_separated)] = Field(
+        default=("127.0.0.0/8", "::1/128"),  # pyright: ignore[reportArgumentType] - validated like given ones
+        validate_default=True,
+    )
+    progress_timeout: Duration = timedelta(seconds=60)
+    idle_timeout: Duration = timedelta(seconds=60)
+    drain_grace: Duration = timedelta(seconds=30)
+
+
+class Database(Section):
+    url: Annotated[str, AfterValidator(_url)] = DATABASE
+    durability: Literal["fsync", "os"] = "fsync"
+
+
+class Locks(Section):
+    default_timeout: Duration = timedelta(hours=1)
+    max_timeout: Duration = timedelta(hours=24)
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if self.default_timeout > self.max_timeout:
+            raise ValueError("default_timeout must not be longer than max_timeout")
+        return self
+
+
+class Storage(Section):
+    """A place for blobs: the directory `path`, or the database (type `db`, which needs no path)."""
+
+    type: Literal["local", "db"] = "local"
+    path: Path = Path(BLOBS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_built(cls, given: object) -> object:
+        if isinstance(given, Mapping) and cast("Mapping[str, object]", given).get("type") == "s3":
+            raise ValueError("s3 storages are not built yet; use type local or db")
+        return cast("object", given)
+
+
+class Settings(BaseSettings):
+    """Every setting, its `{data}` filled in. `Settings()` are the defaults, `load` reads what the user says."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False
+    )
+
+    data: Annotated[Path, AfterValidator(_data)] = Path("./var")
+    server: Server = Server()
+    database: Database = Database()
+    locks: Locks = Locks()
+    storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
+    buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}
+
+    @classmethod
+    def load(cls, config: Path | None = None, environ: Mapping[str, str] = os.environ, **flags: object) -> Self:
+        """The settings in force; flags that are None say nothing. Raises SettingsError."""
+        named = environ.get(f"{PREFIX}CONFIG")
+        file = config or (Path(named) if named else None)
+        sources = from_flags(flags, FLAGS), from_environment(cls, environ), from_file(file)
+        given: Mapping[str, object] = {}
+        for source in reversed(sources):
+            given = merged(given, source.values)
+        try:
+            return cls(**given)  # pyright: ignore[reportArgumentType] - validated here
+        except ValidationError as error:
+            raise explained(error, cls, sources) from None
+
+    def described(self) -> dict[str, object]:
+        """Every setting by name, in the form that a file has it, with passwords hidden."""
+        given = self.model_dump(mode="json")
+        given["database"]["url"] = masked(self.database.url)
+        return given
+
+    def as_toml(self) -> str:
+        return toml.document(self.described())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given, so that `Settings()` are the defaults; `load` reads the others."""
+        return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Mapping[str, object]) -> object:
+        """Storage `local` and bucket `files` are always there, and `{data}` is the data directory."""
+        storages = given.get("storages")
+        names = ("local", *cast("Mapping[str, object]", storages)) if isinstance(storages, Mapping) else ("local",)
+        presets: dict[str, object] = {
+            "database": {"url": DATABASE},
+            "storages": {name: {"path": BLOBS} for name in names},
+            "buckets": {"files": {}},
+        }
+        data = _home(given.get("data", "./var"))
+        return _expanded(merged(presets, given), str(data))
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        problems = [*_unknown_storages(self.buckets, self.storages), *_shared_directories(self.storages)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def changed(policy: BucketPolicy, **keys: object) -> BucketPolicy:
+    """The policy with some keys replaced, as `davstore bucket set` writes them. Raises SettingsError."""
+    try:
+        return BucketPolicy.model_validate(policy.model_dump() | keys)
+    except ValidationError as error:
+        raise explained(error, BucketPolicy, (Source(keys),)) from None
+
+
+def _expanded(given: object, data: str) -> object:
+    if isinstance(given, Mapping):
+        return {name: _expanded(value, data) for name, value in cast("Mapping[str, object]", given).items()}
+    return given.replace("{data}", data) if isinstance(given, str) else given
+
+
+def _unknown_storages(buckets: Mapping[str, BucketPolicy], storages: Mapping[str, Storage]) -> list[str]:
+    return [
+        f"buckets.{name}.storage = {toml.value(bucket.storage)}: there is no such storage; "
+        f"define [storages.{toml.key(bucket.storage)}]"
+        for name, bucket in buckets.items()
+        if bucket.storage not in storages
+    ]
+
+
+def _shared_directories(storages: Mapping[str, Storage]) -> list[str]:
+    local = {name: storage.path.absolute() for name, storage in storages.items() if storage.type == "local"}
+    owners = {path: name for name, path in reversed(local.items())}
+    return [
+        f"storages.{name}.path: is that of storages.{owners[path]} too; give each a directory of its own"
+        for name, path in local.items()
+        if owners[path] != name
+    ]

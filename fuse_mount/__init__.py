@@ -1,0 +1,1 @@
+"""The Linux FUSE mount. It is not built yet."""
