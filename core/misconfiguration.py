@@ -24,12 +24,12 @@ REASONS = {
 }
 """What is said in place of pydantic's words, which speak to programmers."""
 
-_password = re.compile(r"(://[^:/@]*:)[^/]*(?=@)")
+_password = re.compile(r"(://[^:/@]*:).*(?=@)|([?&]password=)[^&]*")
 
 
 def masked(text: str) -> str:
     """The text with the passwords of URLs in it hidden."""
-    return _password.sub(r"\1***", text)
+    return _password.sub(r"\1\2***", text)
 
 
 def explained(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> SettingsError:

@@ -59,8 +59,8 @@ def parse_size(value: object) -> int:
         size = int(_bytes.validate_python(value))
     except (TypeError, ValidationError, OverflowError):
         raise ValueError("write a number of bytes, or a number and a unit, such as 64 KiB or 2 GB") from None
-    if not 0 <= size <= LARGEST:
-        raise ValueError("must not be negative, nor larger than 8 EiB")
+    if size > LARGEST:
+        raise ValueError("must not be larger than 8 EiB")
     return size
 
 
