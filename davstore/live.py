@@ -1,0 +1,181 @@
+"""The live properties: what the server itself knows of a node (RFC 4918, section 15; RFC 4331; urn:davstore:).
+
+Each is written as its whole element, or None where the node has none.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from core.model import SECOND, Lock, Node, NodeId, Path, PropertyName, Scope
+
+from . import xml
+from .dates import http_date, iso_date
+from .xml import DAV
+
+DAVSTORE = "urn:davstore:"
+APACHE = "http://apache.org/dav/props/"
+MICROSOFT = "urn:schemas-microsoft-com:"
+EXECUTABLE = 0o111
+UNKNOWN_TYPE = "application/octet-stream"
+
+Quota = Callable[[Path], tuple[int, int]]
+Href = Callable[[Path, bool], str]
+"""The URL path of a path, given whether it is a collection's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What was read about a page of nodes besides the nodes."""
+
+    href: Href
+    quota: Quota
+    locks: Mapping[NodeId, tuple[Lock, ...]] = field(default_factory=dict[NodeId, tuple[Lock, ...]])
+    dead: Mapping[NodeId, Mapping[PropertyName, str]] = field(default_factory=dict[NodeId, Mapping[PropertyName, str]])
+
+
+Property = Callable[[Node, Scene], str | None]
+
+
+def media_type(node: Node) -> str:
+    """As in the Content-Type of a GET."""
+    return node.media_type or UNKNOWN_TYPE
+
+
+def creationdate(node: Node, scene: Scene) -> str | None:
+    return f"<D:creationdate>{iso_date(node.created)}</D:creationdate>"
+
+
+def displayname(node: Node, scene: Scene) -> str | None:
+    return f"<D:displayname>{xml.text(node.path[-1])}</D:displayname>" if node.path else None
+
+
+def getcontentlength(node: Node, scene: Scene) -> str | None:
+    return None if node.is_collection else f"<D:getcontentlength>{node.size}</D:getcontentlength>"
+
+
+def getcontenttype(node: Node, scene: Scene) -> str | None:
+    return None if node.is_collection else f"<D:getcontenttype>{xml.text(media_type(node))}</D:getcontenttype>"
+
+
+def getetag(node: Node, scene: Scene) -> str | None:
+    return f'<D:getetag>"{node.etag}"</D:getetag>'
+
+
+def getlastmodified(node: Node, scene: Scene) -> str | None:
+    return f"<D:getlastmodified>{http_date(node.modified)}</D:getlastmodified>"
+
+
+def resourcetype(node: Node, scene: Scene) -> str | None:
+    return "<D:resourcetype><D:collection/></D:resourcetype>" if node.is_collection else "<D:resourcetype/>"
+
+
+SUPPORTED_LOCK = (
+    "<D:supportedlock>"
+    "<D:lockentry><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"
+    "<D:lockentry><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"
+    "</D:supportedlock>"
+)
+
+
+def supportedlock(node: Node, scene: Scene) -> str | None:
+    return SUPPORTED_LOCK
+
+
+def lockdiscovery(node: Node, scene: Scene) -> str | None:
+    locks = scene.locks.get(node.id)
+    if not locks:
+        return "<D:lockdiscovery/>"
+    return f"<D:lockdiscovery>{''.join(activelock(lock, node, scene.href) for lock in locks)}</D:lockdiscovery>"
+
+
+def activelock(lock: Lock, node: Node, href: Href) -> str:
+    """A lock that covers the node, as RFC 4918, section 14.1 has it; its root is an ancestor's or the node's own."""
+    root = href(lock.root, len(lock.root) < len(node.path) or node.is_collection)
+    scope = "exclusive" if lock.scope is Scope.EXCLUSIVE else "shared"
+    return (
+        f"<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>"
+        f"<D:depth>{'infinity' if lock.infinite else '0'}</D:depth>{lock.owner}"
+        f"<D:timeout>Second-{lock.remaining // SECOND}</D:timeout>"
+        f"<D:locktoken><D:href>{xml.text(lock.token)}</D:href></D:locktoken>"
+        f"<D:lockroot><D:href>{xml.text(root)}</D:href></D:lockroot></D:activelock>"
+    )
+
+
+def quota_used_bytes(node: Node, scene: Scene) -> str | None:
+    if not node.is_collection:
+        return None
+    return f"<D:quota-used-bytes>{max(0, scene.quota(node.path)[0])}</D:quota-used-bytes>"
+
+
+def quota_available_bytes(node: Node, scene: Scene) -> str | None:
+    if not node.is_collection:
+        return None
+    return f"<D:quota-available-bytes>{max(0, scene.quota(node.path)[1])}</D:quota-available-bytes>"
+
+
+def executable(node: Node, scene: Scene) -> str | None:
+    if node.is_collection:
+        return None
+    return f'<A:executable xmlns:A="{APACHE}">{"T" if node.mode & EXECUTABLE else "F"}</A:executable>'
+
+
+def uid(node: Node, scene: Scene) -> str | None:
+    return _own("uid", node.uid)
+
+
+def object_uid(node: Node, scene: Scene) -> str | None:
+    return _own("object-uid", node.object_uid)
+
+
+def sha256(node: Node, scene: Scene) -> str | None:
+    return _own("sha256", node.content.digest if node.content else "")
+
+
+def visibility(node: Node, scene: Scene) -> str | None:
+    return _own("visibility", node.visibility or "inherit")
+
+
+def is_local(node: Node, scene: Scene) -> str | None:
+    return _own("is-local", "true")
+
+
+def _own(name: str, value: str) -> str | None:
+    return f'<S:{name} xmlns:S="{DAVSTORE}">{xml.text(value)}</S:{name}>' if value else None
+
+
+ALWAYS: Mapping[PropertyName, Property] = {
+    PropertyName(DAV, "resourcetype"): resourcetype,
+    PropertyName(DAV, "creationdate"): creationdate,
+    PropertyName(DAV, "getlastmodified"): getlastmodified,
+    PropertyName(DAV, "getcontentlength"): getcontentlength,
+    PropertyName(DAV, "getcontenttype"): getcontenttype,
+    PropertyName(DAV, "getetag"): getetag,
+    PropertyName(DAV, "displayname"): displayname,
+    PropertyName(DAV, "supportedlock"): supportedlock,
+    PropertyName(DAV, "lockdiscovery"): lockdiscovery,
+    PropertyName(DAVSTORE, "uid"): uid,
+    PropertyName(DAVSTORE, "object-uid"): object_uid,
+    PropertyName(DAVSTORE, "sha256"): sha256,
+    PropertyName(DAVSTORE, "visibility"): visibility,
+    PropertyName(DAVSTORE, "is-local"): is_local,
+}
+"""What allprop tells."""
+
+COMPACT: Mapping[PropertyName, Property] = {
+    name: ALWAYS[name]
+    for name in (
+        PropertyName(DAV, "resourcetype"),
+        PropertyName(DAV, "creationdate"),
+        PropertyName(DAV, "getlastmodified"),
+        PropertyName(DAV, "getcontentlength"),
+    )
+}
+"""What the Windows redirector uses; it refuses listings with more than a million bytes of properties."""
+
+LIVE: Mapping[PropertyName, Property] = {
+    **ALWAYS,
+    PropertyName(DAV, "quota-available-bytes"): quota_available_bytes,
+    PropertyName(DAV, "quota-used-bytes"): quota_used_bytes,
+    PropertyName(APACHE, "executable"): executable,
+}
+"""All of them: these are protected but for the few that `proppatch` knows to set."""

@@ -1,0 +1,36 @@
+"""The 207 answer (RFC 4918, section 13), written as text: prefix `D:` at its root, never a default namespace."""
+
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from itertools import chain
+
+from . import xml
+from .request import Headers, Response
+
+START = f'{xml.DECLARATION}<D:multistatus xmlns:D="DAV:">'
+END = "</D:multistatus>"
+
+
+def propstat(properties: str, status: int, error: str = "") -> str:
+    """Some properties and what became of them; `error` is a condition's element."""
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    why = f"<D:error>{error}</D:error>" if error else ""
+    return f"<D:propstat><D:prop>{properties}</D:prop><D:status>{line}</D:status>{why}</D:propstat>"
+
+
+def response(href: str, propstats: str) -> str:
+    return f"<D:response><D:href>{xml.text(href)}</D:href>{propstats}</D:response>"
+
+
+def answer(responses: Iterable[str], headers: Headers | None = None) -> Response:
+    """The responses as one answer; a long one is streamed. What fails in its beginning fails before it is sent."""
+    blocks = xml.gathered(chain((START,), responses, (END,)))
+    first, second = next(blocks), next(blocks, None)
+    body = (first,) if second is None else _resumed(first, second, blocks)
+    return Response(207, [("Content-Type", xml.CONTENT_TYPE), *(headers or [])], body)
+
+
+def _resumed(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from rest

@@ -1,0 +1,188 @@
+"""PROPFIND (RFC 4918, section 9.1), streamed page by page: constant memory, a few microseconds for each member."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from urllib.parse import quote, unquote
+
+from wsgidav.dav_error import (
+    HTTP_BAD_REQUEST,
+    HTTP_FORBIDDEN,
+    DAVError,
+    PRECONDITION_CODE_PropfindFiniteDepth,
+)
+
+from core.errors import NotFound
+from core.model import Kind, Node, PropertyName
+
+from . import multistatus, xml
+from .dates import http_date
+from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, Property, Scene
+from .request import UNQUOTED, Headers, Request, Response
+from .xml import DAV, Element
+
+SHOWN = frozenset({Kind.COLLECTION, Kind.FILE})
+PLAIN = re.compile(r"/[A-Za-z0-9\-._~!$'()*+,;=:@%/]*", re.ASCII)
+WIN32_MODIFIED = PropertyName(MICROSOFT, "Win32LastModifiedTime")
+LOCKDISCOVERY = PropertyName(DAV, "lockdiscovery")
+
+Render = Callable[[Node, Scene], str]
+"""A node's propstats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a request asks of every node: the properties to render, and which further reads they need."""
+
+    render: Render
+    needs_dead: bool = True
+    needs_locks: bool = True
+
+
+def handle(request: Request) -> Response:
+    """Answers 207 with the properties asked for. Raises NotFound, DAVError 400, 403 for an infinite depth, 413."""
+    question = _question(request)
+    node = request.namespace.node(request.path)
+    if node.kind not in SHOWN:
+        raise NotFound(request.path)
+    depth = request.depth("infinity")
+    if node.is_collection and depth == "infinity":
+        raise DAVError(HTTP_FORBIDDEN, err_condition=PRECONDITION_CODE_PropfindFiniteDepth)
+    if request.expect.check:
+        request.namespace.check(request.path, request.expect)
+    applied: Headers = [("Preference-Applied", "return=minimal")] if _is_minimal(request) else []
+    return multistatus.answer(_responses(request, node, depth, question), applied)
+
+
+def _responses(request: Request, node: Node, depth: str, question: Question) -> Iterator[str]:
+    own = spelled(request, is_collection=node.is_collection)
+    without_self = node.is_collection and "noroot" in request.header("Depth").lower()
+    if not without_self:
+        scene = _scene(request, [node], question)
+        yield multistatus.response(own, question.render(node, scene))
+    if node.is_collection and depth == "1":
+        for page in _pages(request, node):
+            scene = _scene(request, page, question)
+            for member in page:
+                yield multistatus.response(own + _segment(member), question.render(member, scene))
+
+
+def _pages(request: Request, node: Node) -> Iterator[list[Node]]:
+    """The members that DAV shows; a collection that vanishes while it is read has no more of them."""
+    try:
+        for page in request.namespace.children_of(node):
+            yield [member for member in page if member.kind in SHOWN]
+    except NotFound:
+        return
+
+
+def _segment(member: Node) -> str:
+    return quote(member.path[-1], safe=UNQUOTED) + ("/" if member.is_collection else "")
+
+
+def _scene(request: Request, nodes: Sequence[Node], question: Question) -> Scene:
+    return Scene(
+        href=lambda path, is_collection: request.href(path, is_collection=is_collection),
+        quota=cache(request.namespace.quota),
+        locks=request.namespace.locks(nodes) if question.needs_locks else {},
+        dead=request.namespace.properties(nodes) if question.needs_dead else {},
+    )
+
+
+def spelled(request: Request, *, is_collection: bool) -> str:
+    """The URL path as the client spelled it, since some compare hrefs as text; ours where theirs is not plain."""
+    ours = request.href(request.path, is_collection=is_collection)
+    raw = str(request.environ.get("REQUEST_URI") or request.environ.get("RAW_URI") or "").partition("?")[0]
+    theirs = raw.rstrip("/") + ("/" if ours.endswith("/") else "")
+    is_same = unquote(theirs) == unquote(ours) and theirs.count("/") == ours.count("/")
+    return theirs if is_same and PLAIN.fullmatch(theirs) else ours
+
+
+def _is_minimal(request: Request) -> bool:
+    preferences = request.header("Prefer").lower().replace(" ", "").replace('"', "")
+    return "return=minimal" in re.split("[,;]", preferences) or request.header("Brief").lower() == "t"
+
+
+def _question(request: Request) -> Question:
+    root = xml.document(request.body(xml.BODY_LIMIT))
+    if root is None:
+        is_windows = request.header("User-Agent").startswith("Microsoft-WebDAV-MiniRedir")
+        return _everything(COMPACT if is_windows else ALWAYS)
+    if root.tag != f"{{{DAV}}}propfind":
+        raise DAVError(HTTP_BAD_REQUEST, "the body's element should be DAV: propfind")
+    asked = next(xml.children(root, "prop", "allprop", "propname"), None)
+    if asked is None:
+        raise DAVError(HTTP_BAD_REQUEST, "propfind asks for prop, allprop or propname")
+    if xml.name_of(asked).name == "propname":
+        return Question(_names, needs_locks=False)
+    names = _names_in(asked)
+    if xml.name_of(asked).name == "prop" and names:
+        return _named(names, is_minimal=_is_minimal(request))
+    include = xml.child(root, "include")
+    return _everything(ALWAYS, () if include is None else _names_in(include))
+
+
+def _names_in(element: Element) -> tuple[PropertyName, ...]:
+    return tuple(dict.fromkeys(xml.name_of(each) for each in xml.children(element)))
+
+
+def _named(names: Sequence[PropertyName], *, is_minimal: bool) -> Question:
+    """Found properties first, then the missing ones: old clients read only the first propstat."""
+    properties = [(LIVE.get(name) or _dead(name), xml.empty(name)) for name in names]
+
+    def render(node: Node, scene: Scene) -> str:
+        found: list[str] = []
+        missing: list[str] = []
+        for value_of, element in properties:
+            value = value_of(node, scene)
+            if value is None:
+                missing.append(element)
+            else:
+                found.append(value)
+        ok = multistatus.propstat("".join(found), 200) if found or is_minimal else ""
+        return ok if is_minimal or not missing else ok + multistatus.propstat("".join(missing), 404)
+
+    has_dead = any(name not in LIVE for name in names)
+    return Question(render, needs_dead=has_dead, needs_locks=LOCKDISCOVERY in names)
+
+
+def _dead(name: PropertyName) -> Property:
+    return lambda node, scene: _dead_values(node, scene).get(name)
+
+
+def _dead_values(node: Node, scene: Scene) -> Mapping[PropertyName, str]:
+    """The dead properties; the one that Windows keeps its modification time in tells the time in force."""
+    values = scene.dead.get(node.id) or {}
+    if WIN32_MODIFIED not in values:
+        return values
+    name = f'<Z:{WIN32_MODIFIED.name} xmlns:Z="{MICROSOFT}">'
+    return {**values, WIN32_MODIFIED: f"{name}{http_date(node.modified)}</Z:{WIN32_MODIFIED.name}>"}
+
+
+def _everything(properties: Mapping[PropertyName, Property], include: Sequence[PropertyName] = ()) -> Question:
+    """All live properties of a selection, all dead ones, and those included."""
+    live = list(properties.values())
+    more = [(name, LIVE.get(name)) for name in include if name not in properties]
+
+    def render(node: Node, scene: Scene) -> str:
+        dead = _dead_values(node, scene)
+        found = [value for property_of in live if (value := property_of(node, scene)) is not None]
+        missing: list[str] = []
+        for name, property_of in more:
+            value = property_of(node, scene) if property_of else None
+            if value is not None:
+                found.append(value)
+            elif name not in dead:
+                missing.append(xml.empty(name))
+        ok = multistatus.propstat("".join(chain(found, dead.values())), 200)
+        return ok + multistatus.propstat("".join(missing), 404) if missing else ok
+
+    return Question(render, needs_locks=LOCKDISCOVERY in properties)
+
+
+def _names(node: Node, scene: Scene) -> str:
+    live = [xml.empty(name) for name, property_of in LIVE.items() if property_of(node, scene) is not None]
+    dead = [xml.empty(name) for name in _dead_values(node, scene)]
+    return multistatus.propstat("".join(live + dead), 200)
