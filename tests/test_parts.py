@@ -91,4 +91,4 @@ def test_each_test_has_a_database_of_its_own(postgres_url: str) -> None:
 
 
 def test_databases_are_made_on_both_engines(database_url: str, request: pytest.FixtureRequest) -> None:
-    assert database_url.split(":")[0].removesuffix("+psycopg") in request.node.name
+    assert database_url.partition(":")[0].removesuffix("+psycopg") in request.node.name

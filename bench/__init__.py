@@ -1,0 +1,1 @@
+"""How fast the server answers, measured over sockets."""

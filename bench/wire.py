@@ -1,0 +1,53 @@
+"""Requests on a kept connection, with as little client in the way as possible."""
+
+import base64
+import re
+import socket
+
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
+BLOCK = 1 << 18
+
+
+class Connection:
+    """One client's; every answer must have the status that is expected."""
+
+    def __init__(self, port: int, user: str, password: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        self._head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Basic {credentials}\r\n"
+
+    def ask(self, method: str, path: str, status: int, body: bytes = b"", headers: str = "") -> int:
+        """Sends a request and returns its answer's body in bytes; another status than expected ends the run."""
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}{headers}Content-Length: {len(body)}\r\n\r\n"
+        self._socket.sendall(head.encode() + body)
+        answer = self._read_until(b"", b"\r\n\r\n")
+        head_bytes, _, rest = answer.partition(b"\r\n\r\n")
+        given = int(head_bytes.split(b" ", 2)[1])
+        if given != status:
+            raise SystemExit(f"{method} {path} was answered {given}, not {status}: {rest[:200]!r}")
+        return self._body(head_bytes, rest)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _body(self, head: bytes, rest: bytes) -> int:
+        if CHUNKED.search(head):
+            return len(self._read_until(b"\r\n" + rest, b"\r\n0\r\n\r\n"))
+        declared = LENGTH.search(head)
+        missing = int(declared[1]) - len(rest) if declared else 0
+        while missing > 0:
+            missing -= len(self._receive())
+        return int(declared[1]) if declared else 0
+
+    def _read_until(self, received: bytes, end: bytes) -> bytes:
+        while end not in received:
+            received += self._receive()
+        return received
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(BLOCK)
+        if not received:
+            raise SystemExit("the server closed a connection in the middle of an answer")
+        return received
