@@ -1,0 +1,5 @@
+"""Blob stores: places that keep immutable bytes by key, behind one protocol."""
+
+from .store import Blob, BlobStore
+
+__all__ = ["Blob", "BlobStore"]

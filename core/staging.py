@@ -1,0 +1,254 @@
+"""Bytes on their way in: a Draft is written, hashed as its blocks pass, sealed, and in the end always discarded.
+
+    with staging.draft(spill_above=65536, limit=None) as draft:
+        draft.write(b"hello")
+        store.publish(key, draft.seal())
+
+Small drafts stay in memory. Larger ones spill to a file in the staging directory, which its owner keeps locked while
+it lives: a draft file that can be locked is litter of a process that died, and goes when the directory is opened.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+from uuid import uuid4
+
+from .errors import Refusal, StorageFull, StorageUnavailable, TooLarge, Unusable
+from .model import Digest
+
+Block = bytes | bytearray | memoryview
+
+_draft_name = re.compile(r"draft\.[0-9a-f]{32}")
+_no_room = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Staging:
+    """A directory for drafts. Processes may share it; each opens it once."""
+
+    def __init__(self, directory: Path, durable: bool) -> None:
+        self.directory = directory
+        try:
+            make_directories(directory, durable)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            _remove_litter(directory)
+        except OSError as error:
+            remedy = "give it to this user, or choose another directory"
+            raise Unusable(directory, f"cannot take drafts ({error.strerror}); {remedy}") from error
+
+    def draft(self, spill_above: int, limit: int | None, also: Sequence[str] = ()) -> "Draft":
+        """An empty draft that stays in memory up to `spill_above` bytes and takes at most `limit`.
+
+        `also` names digests to make besides SHA-256: those of hashlib (sha1, md5, sha512 …), and adler32.
+        """
+        return Draft(self.directory, spill_above, limit, also)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A finished draft: bytes in memory (`data`) or in a `file` of the staging directory. Ends with its draft."""
+
+    digest: Digest
+    size: int
+    data: bytes | None = field(repr=False)
+    file: Path | None
+    digests: Mapping[str, str]
+    """SHA-256 and the digests asked for, by name, as lower-case hex."""
+
+    def open(self) -> BinaryIO:
+        """A reader from the first byte. Raises StorageUnavailable."""
+        if self.file is None:
+            return BytesIO(self.data or b"")
+        with translated(self.file):
+            return open(self.file, "rb")
+
+
+class Draft:
+    """A content that is being written. A refused write discards it, so that it can never pass for a whole one."""
+
+    def __init__(self, directory: Path, spill_above: int, limit: int | None, also: Sequence[str] = ()) -> None:
+        self.size = 0
+        self._directory = directory
+        self._spill_above = spill_above
+        self._limit = limit
+        self._hashes = {name: _hash(name) for name in ("sha256", *also)}
+        self._memory = bytearray()
+        self._file: DraftFile | None = None
+        self._sealed: Sealed | None = None
+        self._discarded = False
+
+    def write(self, block: Block) -> int:
+        """Takes the whole block. Raises TooLarge before the first byte too many is written, and StorageFull."""
+        if self._sealed or self._discarded:
+            raise ValueError("the draft is sealed" if self._sealed else "the draft is discarded")
+        length = memoryview(block).nbytes
+        try:
+            self._keep(block, self.size + length)
+        except Refusal:
+            self.discard()
+            raise
+        for each in self._hashes.values():
+            each.update(block)
+        self.size += length
+        return length
+
+    def _keep(self, block: Block, size: int) -> None:
+        if self._limit is not None and size > self._limit:
+            raise TooLarge(reason=f"the content is larger than {self._limit} bytes")
+        if self._file is None and size <= self._spill_above:
+            self._memory += block
+            return
+        if self._file is None:
+            self._file = DraftFile(self._directory)
+            self._file.write(self._memory)
+            self._memory = bytearray()
+        self._file.write(block)
+
+    def seal(self) -> Sealed:
+        """The finished content; the same one each time."""
+        if self._discarded:
+            raise ValueError("the draft is discarded")
+        if self._sealed is None:
+            digests = {name: each.hexdigest() for name, each in self._hashes.items()}
+            data, file = (None, self._file.path) if self._file else (bytes(self._memory), None)
+            self._sealed = Sealed(Digest(digests["sha256"]), self.size, data, file, digests)
+            self._memory = bytearray()
+        return self._sealed
+
+    def discard(self) -> None:
+        """Nothing is left of it in the staging directory; what was published stays."""
+        self._discarded = True
+        self._memory = bytearray()
+        if self._file:
+            self._file.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+class DraftFile:
+    """A file of its own in a staging directory, locked until it is discarded."""
+
+    def __init__(self, directory: Path) -> None:
+        with translated(directory):
+            self.path, self._descriptor = _locked_file(directory)
+
+    def write(self, block: Block) -> None:
+        with translated(self.path.parent):
+            rest = memoryview(block)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def discard(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.unlink(self.path)
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+@contextmanager
+def translated(place: Path) -> Generator[None]:
+    """The operating system's failures at `place` as StorageFull or StorageUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _no_room:
+            raise StorageFull(place, "there is no room left; free some on that disk, or use a larger one") from error
+        raise StorageUnavailable(place, error.strerror or str(error)) from error
+
+
+def make_directories(directory: Path, durable: bool) -> None:
+    """The directory is there, for this user only; what is new of its path is on disk."""
+    missing = [level for level in (directory, *directory.absolute().parents) if not level.exists()]
+    for level in reversed(missing):
+        level.mkdir(mode=0o700, exist_ok=True)
+        if durable:
+            sync(level.parent)
+
+
+def sync(path: Path) -> None:
+    """What the file or directory holds is on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked_file(directory: Path) -> tuple[Path, int]:
+    """Another process that opens the directory may take a new file for litter before it is locked: then try again."""
+    while True:
+        path = directory / f"draft.{uuid4().hex}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return path, descriptor
+        except BaseException:
+            os.unlink(path)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _remove_litter(directory: Path) -> None:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _draft_name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError, PermissionError, BlockingIOError):
+                    _remove_abandoned(Path(entry.path))
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Raises BlockingIOError while its owner lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+class _Hash(Protocol):
+    def update(self, data: Block, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class _Adler32:
+    def __init__(self) -> None:
+        self._value = zlib.adler32(b"")
+
+    def update(self, data: Block, /) -> None:
+        self._value = zlib.adler32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+def _hash(name: str) -> _Hash:
+    return _Adler32() if name == "adler32" else hashlib.new(name, usedforsecurity=False)
