@@ -6,7 +6,7 @@ Each is written as its whole element, or None where the node has none.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from core.model import SECOND, Lock, Node, NodeId, Path, PropertyName, Scope
+from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Scope
 
 from . import xml
 from .dates import http_date, iso_date
@@ -16,6 +16,8 @@ DAVSTORE = "urn:davstore:"
 APACHE = "http://apache.org/dav/props/"
 MICROSOFT = "urn:schemas-microsoft-com:"
 EXECUTABLE = 0o111
+SHOWN = frozenset({Kind.COLLECTION, Kind.FILE})
+"""The kinds that HTTP shows; the others are for POSIX."""
 UNKNOWN_TYPE = "application/octet-stream"
 
 Quota = Callable[[Path], tuple[int, int]]

@@ -1,10 +1,10 @@
 """The 207 answer (RFC 4918, section 13), written as text: prefix `D:` at its root, never a default namespace."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import chain
 
-from . import xml
+from . import streaming, xml
 from .request import Headers, Response
 
 START = f'{xml.DECLARATION}<D:multistatus xmlns:D="DAV:">'
@@ -23,14 +23,6 @@ def response(href: str, propstats: str) -> str:
 
 
 def answer(responses: Iterable[str], headers: Headers | None = None) -> Response:
-    """The responses as one answer; a long one is streamed. What fails in its beginning fails before it is sent."""
-    blocks = xml.gathered(chain((START,), responses, (END,)))
-    first, second = next(blocks), next(blocks, None)
-    body = (first,) if second is None else _resumed(first, second, blocks)
-    return Response(207, [("Content-Type", xml.CONTENT_TYPE), *(headers or [])], body)
-
-
-def _resumed(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield second
-    yield from rest
+    """The responses as one answer, streamed where it is long."""
+    body = streaming.body(chain((START,), responses, (END,)))
+    return Response(HTTPStatus.MULTI_STATUS, [("Content-Type", xml.CONTENT_TYPE), *(headers or [])], body)

@@ -15,15 +15,14 @@ from wsgidav.dav_error import (
 )
 
 from core.errors import NotFound
-from core.model import Kind, Node, PropertyName
+from core.model import Node, PropertyName
 
 from . import multistatus, xml
 from .dates import http_date
-from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, Property, Scene
+from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, SHOWN, Property, Scene
 from .request import UNQUOTED, Headers, Request, Response
 from .xml import DAV, Element
 
-SHOWN = frozenset({Kind.COLLECTION, Kind.FILE})
 PLAIN = re.compile(r"/[A-Za-z0-9\-._~!$'()*+,;=:@%/]*", re.ASCII)
 WIN32_MODIFIED = PropertyName(MICROSOFT, "Win32LastModifiedTime")
 LOCKDISCOVERY = PropertyName(DAV, "lockdiscovery")

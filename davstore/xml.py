@@ -4,7 +4,7 @@ What is sent is written as text, not built as trees: a listing of 10,000 members
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it comes without stubs
@@ -106,17 +106,3 @@ def empty(name: PropertyName) -> str:
     if not name.namespace:
         return f"<{name.name}/>"
     return f'<x:{name.name} xmlns:x="{attribute(name.namespace)}"/>'
-
-
-def gathered(texts: Iterable[str], size: int = 64 << 10) -> Iterator[bytes]:
-    """The texts as blocks of at least `size` characters, the last one excepted."""
-    waiting: list[str] = []
-    length = 0
-    for each in texts:
-        waiting.append(each)
-        length += len(each)
-        if length >= size:
-            yield "".join(waiting).encode()
-            waiting, length = [], 0
-    if waiting:
-        yield "".join(waiting).encode()
