@@ -8,29 +8,42 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from core.errors import Unauthenticated
 from core.model import Caller
 
 from .request import Environ
 
-Verify = Callable[[str, str], Caller | None]
+Clock = Callable[[], float]
 Anonymous = Literal["none", "read", "write"]
 
 READING = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
-MAX_AGE = 60.0
-"""Seconds for which a verified password is believed without asking again."""
+MAX_AGE = 3600.0
+"""Seconds after which a password is checked in full again."""
+TRUST = 1.0
+"""Seconds for which nobody asks whether the user has changed."""
 CAPACITY = 1024
 CHECKS_AT_ONCE = 4
 """A password check takes much memory on purpose; more at once would only let strangers take it all."""
 
 
-class Gate:
-    """Lets callers in. `verify` is the accounts' own, slow check."""
+class Accounts(Protocol):
+    def verify(self, name: str, password: str) -> Caller | None:
+        """The caller, if the password is right; slow on purpose."""
+        ...
 
-    def __init__(self, verify: Verify, anonymous: Anonymous, clock: Callable[[], float] = time.monotonic) -> None:
-        self._credentials = Credentials(verify, clock)
+    def stamp(self, name: str) -> str | None:
+        """Changes with the user's password and rights; None when there is no such user."""
+        ...
+
+
+class Gate:
+    """Lets callers in."""
+
+    def __init__(self, accounts: Accounts, anonymous: Anonymous, clock: Clock = time.monotonic) -> None:
+        self._credentials = Credentials(accounts, clock)
         self._anonymous = anonymous
 
     def caller(self, environ: Environ) -> Caller:
@@ -38,8 +51,7 @@ class Gate:
         given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
             return self._nobody(environ["REQUEST_METHOD"])
-        name, password = basic(given)
-        caller = self._credentials.caller(name, password)
+        caller = self._credentials.caller(*basic(given))
         if caller is None:
             raise Unauthenticated(reason="the name or the password is wrong")
         return caller
@@ -52,25 +64,36 @@ class Gate:
         raise Unauthenticated(reason="a name and a password are needed")
 
 
-class Credentials:
-    """Verified names and passwords, kept for a minute under a keyed hash that this process alone can compute."""
+@dataclass(slots=True)
+class _Verdict:
+    caller: Caller
+    stamp: str | None
+    since: float
+    confirmed: float
 
-    def __init__(self, verify: Verify, clock: Callable[[], float] = time.monotonic) -> None:
-        self._verify = verify
+
+class Credentials:
+    """Verified names and passwords, under a keyed hash that this process alone can compute.
+
+    A verdict is forgotten as soon as the user's stamp is seen to differ, and it is looked at every second.
+    """
+
+    def __init__(self, accounts: Accounts, clock: Clock = time.monotonic) -> None:
+        self._accounts = accounts
         self._clock = clock
         self._secret = os.urandom(32)
         self._guard = threading.Lock()
-        self._verified: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._verdicts: OrderedDict[bytes, _Verdict] = OrderedDict()
         self._asked: dict[bytes, Future[Caller | None]] = {}
         self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
 
     def caller(self, name: str, password: str) -> Caller | None:
         """Whose credentials these are. Requests that ask at the same time share one check."""
-        key = hmac.digest(self._secret, f"{name}\0{password}".encode(errors="surrogatepass"), "sha256")
+        key = hmac.digest(self._secret, f"{name}\0{password}".encode(), "sha256")
+        verdict = self._verdicts.get(key)
+        if verdict and self._still_holds(verdict, name):
+            return verdict.caller
         with self._guard:
-            caller, until = self._verified.get(key, (None, 0.0))
-            if self._clock() < until:
-                return caller
             answer = self._asked.get(key)
             is_first = answer is None
             answer = answer or self._asked.setdefault(key, Future())
@@ -78,26 +101,35 @@ class Credentials:
             self._check(key, answer, name, password)
         return answer.result()
 
+    def _still_holds(self, verdict: _Verdict, name: str) -> bool:
+        now = self._clock()
+        if now - verdict.since >= MAX_AGE:
+            return False
+        if now - verdict.confirmed < TRUST:
+            return True
+        verdict.confirmed = now if self._accounts.stamp(name) == verdict.stamp else -MAX_AGE
+        return verdict.confirmed == now
+
     def _check(self, key: bytes, answer: Future[Caller | None], name: str, password: str) -> None:
         try:
             with self._checks:
-                caller = self._verify(name, password)
+                started, stamp = self._clock(), self._accounts.stamp(name)
+                caller = self._accounts.verify(name, password)
         except BaseException as error:
+            self._settle(key, None)
             answer.set_exception(error)
         else:
+            self._settle(key, caller and _Verdict(caller, stamp, started, started))
             answer.set_result(caller)
-            self._remember(key, caller)
-        finally:
-            with self._guard:
-                del self._asked[key]
 
-    def _remember(self, key: bytes, caller: Caller | None) -> None:
+    def _settle(self, key: bytes, verdict: _Verdict | None) -> None:
         with self._guard:
-            self._verified.pop(key, None)
-            if caller is not None:
-                self._verified[key] = caller, self._clock() + MAX_AGE
-            while len(self._verified) > CAPACITY:
-                self._verified.popitem(last=False)
+            del self._asked[key]
+            self._verdicts.pop(key, None)
+            if verdict:
+                self._verdicts[key] = verdict
+            if len(self._verdicts) > CAPACITY:
+                self._verdicts.popitem(last=False)
 
 
 def basic(header: str) -> tuple[str, str]:
