@@ -41,9 +41,10 @@ class BlobStore(Protocol):
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """A seekable reader; a real file with a descriptor where the store has one. Raises NotFound, StorageUnavailable.
+        """A seekable reader; a real file with a descriptor where the store has one.
 
-        Where a blob is deleted while it is read, the reader goes on or raises NotFound: it never gives other bytes.
+        Raises NotFound, StorageUnavailable. Where a blob is deleted while it is read, the reader goes on or raises
+        NotFound: it never gives other bytes.
         """
         ...
 

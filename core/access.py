@@ -1,0 +1,103 @@
+"""Accounts: who may sign in. Passwords are kept as argon2id (RFC 9106)."""
+
+import secrets
+from dataclasses import dataclass
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, insert, select, update
+
+from . import uids
+from .database import Database
+from .errors import AlreadyExists, InvalidSetting, NotFound
+from .model import Caller, User
+from .schema_services import users
+
+ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    database: Database
+
+    def verify(self, name: str, password: str) -> Caller | None:
+        """The caller, if the password is right; slow on purpose, also for unknown names."""
+        with self.database.read() as tx:
+            row = tx.execute(select(users).where(users.c.name == name)).first()
+        if not _matches(row.password if row else _nobody(), password) or row is None:
+            return None
+        return Caller(row.name, admin=row.admin)
+
+    def stamp(self, name: str) -> str | None:
+        """Changes when the user's password or rights do; None when there is no such user. Proves a cached verdict."""
+        with self.database.read() as tx:
+            row = tx.execute(select(users.c.password, users.c.admin).where(users.c.name == name)).first()
+        return row and f"{row.admin}:{row.password}"
+
+    def every(self) -> list[User]:
+        with self.database.read() as tx:
+            rows = tx.execute(select(users).order_by(users.c.name))
+            return [User(row.name, row.admin, row.created) for row in rows]
+
+    def add(self, name: str, password: str, *, admin: bool = False) -> User:
+        """Raises AlreadyExists, InvalidSetting."""
+        _check(name, password)
+        hashed = _hasher().hash(password)
+        with self.database.write() as tx:
+            if tx.scalar(select(users.c.id).where(users.c.name == name)) is not None:
+                raise AlreadyExists(name, "there is a user of that name")
+            tx.execute(insert(users).values(uid=uids.fresh(), name=name, password=hashed, admin=admin, created=tx.now))
+            return User(name, admin, tx.now)
+
+    def set_password(self, name: str, password: str) -> None:
+        """Raises NotFound, InvalidSetting."""
+        _check(name, password)
+        hashed = _hasher().hash(password)
+        with self.database.write() as tx:
+            if tx.execute(update(users).where(users.c.name == name).values(password=hashed)).rowcount == 0:
+                raise NotFound(name, "there is no such user")
+
+    def remove(self, name: str) -> None:
+        """Raises NotFound, and InvalidSetting for the last administrator."""
+        with self.database.write() as tx:
+            admins = list(tx.execute(select(users.c.name).where(users.c.admin)).scalars())
+            if admins == [name]:
+                raise InvalidSetting(name, "is the last administrator; make another one first")
+            if tx.execute(delete(users).where(users.c.name == name)).rowcount == 0:
+                raise NotFound(name, "there is no such user")
+
+    def first_admin(self, password: str | None) -> str | None:
+        """User `admin` exists where nobody did; returns the password it was given, made up if need be."""
+        if self.every():
+            return None
+        chosen = password or secrets.token_urlsafe(12)
+        try:
+            self.add(ADMIN, chosen, admin=True)
+        except AlreadyExists:
+            return None
+        return chosen
+
+
+def _check(name: str, password: str) -> None:
+    if not name or ":" in name or not name.isprintable() or len(name) > 128:
+        raise InvalidSetting(name, "a user name has 1 to 128 printable characters and no colon")
+    if not password:
+        raise InvalidSetting(name, "the password must not be empty")
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    return PasswordHasher()
+
+
+@cache
+def _nobody() -> str:
+    return _hasher().hash(secrets.token_hex())
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return _hasher().verify(hashed, password)
+    except (VerificationError, InvalidHashError):
+        return False

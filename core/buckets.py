@@ -1,0 +1,130 @@
+"""Bucket rows: policy, counters and the change counter that every write moves."""
+
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from . import uids
+from .database import Transaction
+from .errors import AlreadyExists, NotFound, QuotaExceeded
+from .model import Bucket, BucketId
+from .policy import BucketPolicy, Versions
+from .schema import buckets, nodes
+
+_BUCKET = select(buckets, nodes.c.id.label("root")).join(nodes, (nodes.c.bucket == buckets.c.id) & nodes.c.is_root)
+_FIELDS = tuple(field.name for field in fields(Bucket))
+
+
+def find(tx: Transaction, name: str) -> Bucket | None:
+    row = tx.execute(_BUCKET.where(buckets.c.name == name)).first()
+    return row and _bucket(row)
+
+
+def get(tx: Transaction, name: str) -> Bucket:
+    """Raises NotFound."""
+    bucket = find(tx, name)
+    if bucket is None:
+        raise NotFound((name,), "there is no such bucket")
+    return bucket
+
+
+def by_id(tx: Transaction, id: BucketId) -> Bucket:
+    return _bucket(tx.execute(_BUCKET.where(buckets.c.id == id)).one())
+
+
+def every(tx: Transaction) -> list[Bucket]:
+    """All buckets in name order."""
+    return [_bucket(row) for row in tx.execute(_BUCKET.order_by(buckets.c.name))]
+
+
+def create(tx: Transaction, name: str, policy: BucketPolicy) -> Bucket:
+    """Raises AlreadyExists."""
+    if find(tx, name):
+        raise AlreadyExists((name,), "there is a bucket of that name")
+    row = insert(buckets).values(uid=uids.fresh(), name=name, created=tx.now, **columns(policy)).returning(buckets.c.id)
+    bucket = tx.scalar(row)
+    tx.execute(
+        insert(nodes).values(
+            uid=uids.fresh(),
+            bucket=bucket,
+            is_root=True,
+            kind="collection",
+            mode=0o755,
+            links=0,
+            seq=0,
+            created=tx.now,
+            modified=tx.now,
+            changed=tx.now,
+        )
+    )
+    return get(tx, name)
+
+
+def change(tx: Transaction, name: str, policy: BucketPolicy) -> Bucket:
+    """The bucket follows another policy from now on. Raises NotFound."""
+    bucket = get(tx, name)
+    tx.execute(update(buckets).where(buckets.c.id == bucket.id).values(**columns(policy)))
+    return get(tx, name)
+
+
+def columns(policy: BucketPolicy) -> dict[str, Any]:
+    """A policy as the row holds it: durations in nanoseconds."""
+    return {
+        "storage": policy.storage,
+        "inline_below": policy.inline_below,
+        "max_size": policy.max_size,
+        "quota": policy.quota,
+        "dedup": policy.dedup,
+        "keep_versions": policy.versions.keep,
+        "versions_age": _nanoseconds(policy.versions.age),
+        "trash": None if policy.trash is None else _nanoseconds(policy.trash),
+        "retention": _nanoseconds(policy.retention),
+        "visibility": policy.visibility,
+        "types": list(policy.types),
+    }
+
+
+def policy(bucket: Bucket) -> BucketPolicy:
+    """The policy that `columns` wrote."""
+    return BucketPolicy(
+        storage=bucket.storage,
+        inline_below=bucket.inline_below,
+        max_size=bucket.max_size,
+        quota=bucket.quota,
+        dedup=bucket.dedup,
+        versions=Versions(keep=bucket.keep_versions, age=_duration(bucket.versions_age)),
+        trash=None if bucket.trash is None else _duration(bucket.trash),
+        retention=_duration(bucket.retention),
+        visibility=bucket.visibility,
+        types=bucket.types,
+    )
+
+
+def _nanoseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1000
+
+
+def _duration(nanoseconds: int) -> timedelta:
+    return timedelta(microseconds=nanoseconds // 1000)
+
+
+def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> int:
+    """The bucket's next `seq`; its counters move by `files` and `size` bytes. Raises QuotaExceeded where they grow too far."""
+    moved = (
+        update(buckets)
+        .where(buckets.c.id == bucket.id)
+        .values(seq=buckets.c.seq + 1, files=buckets.c.files + files, bytes=buckets.c.bytes + size)
+        .returning(buckets.c.seq, buckets.c.bytes)
+    )
+    seq, used = tx.execute(moved).one()
+    if size > 0 and bucket.quota is not None and used > bucket.quota:
+        raise QuotaExceeded((bucket.name,), f"{used} bytes would be used of {bucket.quota}, the trash included")
+    return seq
+
+
+def _bucket(row: Row[Any]) -> Bucket:
+    values = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - the documented name of a row's mapping
+    values["types"] = tuple(values["types"])
+    return Bucket(**{name: values[name] for name in _FIELDS})

@@ -1,0 +1,185 @@
+"""Transactions on SQLite and PostgreSQL, and nothing else: `read()` is a short snapshot, `write(bucket)` is exclusive.
+
+I6: one namespace writer at a time per bucket. On SQLite writers queue at a lock file (its own busy polling starves)
+and then `BEGIN IMMEDIATE`; on PostgreSQL the transaction-scoped advisory lock is taken alone in the first statement.
+I7: with durability "fsync" the log is on disk when `write()` returns. On SQLite one fsync of the WAL serves all
+transactions that committed before it began; PostgreSQL does the same by itself.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from . import uids
+from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
+from .model import BucketId, Instant
+from .wal import SharedSync, UnsyncedLog, WriterQueue
+
+Durability = Literal["fsync", "os"]
+
+NO_BUCKET = BucketId(0)
+"""The writer lock of what belongs to no bucket: accounts, storages, the list of buckets."""
+ADVISORY = 0x0DA57
+CLOCK = {
+    "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000"),
+    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) * 1000"),
+}
+MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
+DISK_FULL = {"53100", "SQLITE_FULL"}
+DAMAGED = {"XX001", "XX002", "SQLITE_CORRUPT", "SQLITE_NOTADB"}
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction. `now` is the database's clock, read once, after the lock is held."""
+
+    connection: Connection
+    _now: Instant | None = field(default=None)
+
+    @property
+    def now(self) -> Instant:
+        if self._now is None:
+            self._now = Instant(self.connection.execute(CLOCK[self.dialect]).scalar_one())
+        return self._now
+
+    @property
+    def dialect(self) -> str:
+        return self.connection.dialect.name
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def scalar(self, statement: Executable, parameters: Any = None) -> Any:
+        return self.connection.execute(statement, parameters).scalar()
+
+
+class Database:
+    """One database; threads share it, processes open their own."""
+
+    def __init__(self, url: str, durability: Durability = "fsync") -> None:
+        self.url: URL = make_url(url)
+        self.durability: Durability = durability
+        self._queue: WriterQueue | None = None
+        self._sync: SharedSync | None = None
+        if self.url.get_backend_name() == "sqlite":
+            self._open_sqlite(Path(self.url.database or ""))
+        else:
+            self._open_postgresql()
+
+    def _open_sqlite(self, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._queue = WriterQueue(file.with_name(file.name + ".lock"))
+        except OSError as error:
+            raise Unusable(
+                file.parent,
+                f"cannot be written ({error.strerror}); choose another data directory or give it to this user",
+            ) from error
+        if self.durability == "fsync":
+            self._sync = SharedSync(file.with_name(file.name + "-wal"))
+        self.engine: Engine = create_engine(
+            self.url,
+            pool_size=16,
+            max_overflow=48,
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 30},
+        )
+        event.listen(self.engine, "connect", _prepare_sqlite)
+        event.listen(self.engine, "begin", _begin_sqlite)
+        self.reader = self.engine
+        self.writer = self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE")
+
+    def _open_postgresql(self) -> None:
+        commit = "on" if self.durability == "fsync" else "off"
+        self.engine = create_engine(
+            self.url,
+            pool_size=8,
+            max_overflow=24,
+            pool_pre_ping=True,
+            connect_args={"options": f"-c synchronous_commit={commit} -c TimeZone=UTC", "connect_timeout": 10},
+        )
+        self.reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.writer = self.engine.execution_options(isolation_level="READ COMMITTED")
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A consistent snapshot. Never wait for a socket inside."""
+        with translated(), self.reader.connect() as connection, connection.begin() as transaction:
+            yield Transaction(connection)
+            transaction.rollback()
+
+    @contextmanager
+    def write(self, *buckets: BucketId) -> Iterator[Transaction]:
+        """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns."""
+        with ExitStack() as held, translated():
+            if self._queue:
+                held.enter_context(self._queue)
+            with self.writer.connect() as connection, connection.begin():
+                if not self._queue:
+                    _take_turns(connection, buckets or (NO_BUCKET,))
+                yield Transaction(connection)
+            held.close()
+            if self._sync:
+                self._sync()
+
+    def close(self) -> None:
+        self.engine.dispose()
+        for part in (self._queue, self._sync):
+            if part:
+                part.close()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+        "cache_size = -16000",
+    ):
+        connection.cursor().execute(f"PRAGMA {pragma}")
+    connection.create_function("uuid7", 0, uids.fresh)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("davstore_begin", "BEGIN"))
+
+
+def _take_turns(connection: Connection, buckets: tuple[BucketId, ...]) -> None:
+    for bucket in sorted(set(buckets)):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:space, :bucket)"), {"space": ADVISORY, "bucket": bucket})
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Driver failures in the store's words; broken constraints and wrong statements are ours, and pass as they are."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = _code(error.orig)
+        if code in DISK_FULL:
+            raise StorageFull("the database", "has no room left on its disk") from error
+        if code in DAMAGED:
+            raise Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup") from error
+        if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
+            raise
+        raise StorageUnavailable("the database", str(error.orig)) from error
+    except PoolTimeout as error:
+        raise StorageUnavailable("the database", "every connection is in use") from error
+    except UnsyncedLog as error:
+        raise StorageUnavailable(
+            "the database", f"its log cannot be written to disk ({error}); restart once the disk is well"
+        ) from error
+
+
+def _code(error: BaseException | None) -> str:
+    if isinstance(error, sqlite3.Error):
+        return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+    return getattr(error, "sqlstate", None) or ""

@@ -1,0 +1,43 @@
+"""The schema's history (Alembic), and the way from any of its states to the one that this program knows."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from ..database import Database, Transaction
+from ..errors import Corrupt, Unusable
+
+HEAD = "0001"
+"""The newest revision; a test compares it with the scripts'."""
+
+
+def current(tx: Transaction) -> str | None:
+    """The database's revision; None where it holds no schema of ours."""
+    if not inspect(tx.connection).has_table("alembic_version"):
+        return None
+    return tx.scalar(text("SELECT version_num FROM alembic_version"))
+
+
+def upgrade(database: Database) -> None:
+    """The database has the newest schema. Raises Unusable for one that a newer program made, or that is damaged."""
+    try:
+        with database.read() as tx:
+            if current(tx) == HEAD:
+                return
+        with database.write() as tx:
+            _upgrade(tx.connection, current(tx))
+    except Corrupt as error:
+        raise Unusable(database.url.render_as_string(), error.reason) from error
+
+
+def _upgrade(connection: Connection, revision: str | None) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise Unusable("the database", f"is of revision {revision}, which a newer davstore made; install that one")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

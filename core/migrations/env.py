@@ -1,0 +1,8 @@
+"""Alembic's entry: it runs inside the transaction that `upgrade` opened."""
+
+from alembic import context
+
+from core.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.run_migrations()

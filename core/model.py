@@ -1,0 +1,264 @@
+"""The values that cross the store's boundary: frozen, and in the glossary's words (docs/design.md, section 2).
+
+Times are `Instant`s: nanoseconds since the Unix epoch, UTC, as POSIX file times need them. Sizes are bytes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Literal, NewType, Protocol
+
+BucketId = NewType("BucketId", int)
+NodeId = NewType("NodeId", int)
+ObjectId = NewType("ObjectId", int)
+Digest = NewType("Digest", str)
+"""SHA-256 of a content, lower-case hex."""
+Instant = NewType("Instant", int)
+"""Nanoseconds since the Unix epoch, UTC."""
+Visibility = Literal["private", "protected", "public"]
+Path = tuple[str, ...]
+"""() is the root, which lists the buckets; ("files", "a.txt") is a file in bucket `files`."""
+
+SECOND = 1_000_000_000
+EMPTY = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+INLINE = "inline"
+"""The storage of contents that are kept in the database by the transaction that names them."""
+
+
+def instant(moment: datetime) -> Instant:
+    """An aware time as an Instant, exact to the microsecond."""
+    return Instant((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000)
+
+
+def moment(at: Instant) -> datetime:
+    """An Instant as an aware UTC time, truncated to the microsecond."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at // 1000)
+
+
+class Kind(StrEnum):
+    COLLECTION = "collection"
+    FILE = "file"
+    SYMLINK = "symlink"
+    SPECIAL = "special"
+
+
+class Scope(StrEnum):
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. `name` is "" for nobody in particular."""
+
+    name: str = ""
+    admin: bool = False
+    may_write: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A content: what it is, and where its blob lies. `key` is the blob's in `storage`."""
+
+    digest: Digest
+    size: int
+    storage: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a path points to. `path` is as stored, which may be another Unicode form than was asked for."""
+
+    id: NodeId
+    uid: str
+    bucket: BucketId
+    path: Path
+    kind: Kind
+    size: int
+    media_type: str
+    created: Instant
+    modified: Instant
+    seq: int
+    object: ObjectId | None = None
+    object_uid: str = ""
+    content: Descriptor | None = None
+    mode: int = 0o644
+    uid_number: int = 0
+    gid_number: int = 0
+    links: int = 1
+    target: str = ""
+    owner: str = ""
+    visibility: str | None = None
+
+    @property
+    def is_collection(self) -> bool:
+        return self.kind is Kind.COLLECTION
+
+    @property
+    def name(self) -> str:
+        return self.path[-1] if self.path else ""
+
+    @property
+    def etag(self) -> str:
+        """The entity tag without quotes: a file's digest; a collection's identity and last change."""
+        return self.content.digest if self.content else f"{self.uid}-{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A write's result. `created`: nothing was at the path before."""
+
+    node: Node
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A write lock (RFC 4918, section 6). `owner` is the client's XML, `timeout` the granted nanoseconds."""
+
+    token: str
+    root: Path
+    infinite: bool
+    scope: Scope
+    owner: str
+    principal: str
+    timeout: int
+    expires: Instant
+    remaining: int = 0
+    """Nanoseconds left at the time of reading, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockRequest:
+    scope: Scope = Scope.EXCLUSIVE
+    infinite: bool = True
+    owner: str = ""
+    timeout: int | None = None
+    """Wanted nanoseconds; None takes the default, and the settings cap it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyName:
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyChange:
+    """Sets a dead property to `xml`, the whole property element, or removes it where `xml` is None."""
+
+    name: PropertyName
+    xml: str | None
+
+
+class Look(Protocol):
+    """The state of other paths, inside the transaction that decides."""
+
+    def node(self, path: Path) -> Node | None: ...
+
+    def locks(self, path: Path) -> tuple[Lock, ...]:
+        """Locks that cover the path, inherited ones included; for an unmapped path those its parent passes down."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What must hold when a write commits: preconditions travel with the operation.
+
+    `check` sees the state inside the committing transaction and raises PreconditionFailed. `tokens` are the lock
+    tokens that the caller submits. `as_lock_owner` lets a lock's own principal pass without its token.
+    """
+
+    check: Callable[[Look], None] | None = None
+    tokens: frozenset[str] = frozenset()
+    as_lock_owner: bool = False
+
+
+ANYTHING = Expect()
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An intelligent top-level folder and its policy. None means no limit."""
+
+    id: BucketId
+    uid: str
+    name: str
+    root: NodeId
+    storage: str
+    inline_below: int
+    max_size: int | None
+    quota: int | None
+    dedup: bool
+    keep_versions: int
+    versions_age: int
+    trash: int | None
+    retention: int
+    visibility: Visibility
+    types: tuple[str, ...]
+    files: int
+    bytes: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a bucket holds. `files` and `logical_bytes` include the trash, as the quota does; `unique_bytes` are live."""
+
+    bucket: str
+    files: int
+    logical_bytes: int
+    unique_bytes: int
+    condemned_bytes: int
+    objects: int
+    trashed_bytes: int
+    quota: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    uid: str
+    path: Path
+    kind: Kind
+    size: int
+    by: str
+    at: Instant
+    until: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    uid: str
+    digest: Digest
+    size: int
+    media_type: str
+    modified: Instant
+    author: str
+    replaced: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    admin: bool
+    created: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that `verify` found. `kind` is the invariant ("I2") or what is wrong in one word."""
+
+    kind: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`problems` break an invariant; `reclaimable` are blobs that no row names: waste, never harm."""
+
+    problems: tuple[Problem, ...] = ()
+    reclaimable: tuple[Problem, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -1,0 +1,413 @@
+"""The verbs that both front ends use. Each public method is one transaction and returns frozen values.
+
+Every path starts with a bucket's name; () is the root, which lists the buckets and takes no writes. Any method may
+raise StorageUnavailable; the other refusals are named where they are not plain from the verb.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO, TypeVar
+
+from sqlalchemy import update
+
+from . import buckets, crossing, guards, locks, media, objects, properties, relocation, tree, versions
+from .contents import Contents
+from .database import Database, Transaction
+from .errors import (
+    AlreadyExists,
+    Forbidden,
+    InvalidMove,
+    IsACollection,
+    NotACollection,
+    NotFound,
+    QuotaExceeded,
+    StorageUnavailable,
+)
+from .guards import Situation
+from .model import (
+    ANYTHING,
+    Bucket,
+    BucketId,
+    Caller,
+    Descriptor,
+    Expect,
+    Instant,
+    Kind,
+    Lock,
+    LockRequest,
+    Node,
+    NodeId,
+    Outcome,
+    Path,
+    PropertyChange,
+    PropertyName,
+)
+from .objects import BlobNeeded
+from .schema import nodes
+from .staging import Draft, Sealed
+from .tree import Place
+
+ATTEMPTS = 5
+"""How often a write goes back for bytes that the collector took between publishing and adopting."""
+PAGE = 1000
+EXECUTE = 0o111
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LockLimits:
+    """Nanoseconds."""
+
+    default: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The tree as one caller sees and changes it."""
+
+    database: Database
+    contents: Contents
+    lock_limits: LockLimits
+    caller: Caller
+
+    def find(self, path: Path) -> Node | None:
+        """What is there, or None. () gives the root."""
+        with self.database.read() as tx:
+            return Situation(tx).node(path)
+
+    def node(self, path: Path) -> Node:
+        """Raises NotFound."""
+        node = self.find(path)
+        if node is None:
+            raise NotFound(path)
+        return node
+
+    def children(self, path: Path, page: int = PAGE) -> Iterator[list[Node]]:
+        """A collection's members in pages by name, each a short transaction. Raises NotFound, NotACollection."""
+        return self.children_of(self.node(path), page)
+
+    def children_of(self, node: Node, page: int = PAGE) -> Iterator[list[Node]]:
+        if not node.is_collection:
+            raise NotACollection(node.path)
+        return self._pages(node, page)
+
+    def _pages(self, node: Node, limit: int) -> Iterator[list[Node]]:
+        if not node.path:
+            with self.database.read() as tx:
+                roots = tree.roots(tx)
+            yield roots
+            return
+        after: str | None = None
+        while True:
+            with self.database.read() as tx:
+                page = tree.children(tx, node.id, node.path, after, limit)
+            if page:
+                yield page
+            if len(page) < limit:
+                return
+            after = page[-1].name
+
+    def open(self, node: Node) -> BinaryIO:
+        """A seekable reader of the content; a real file where the storage is a directory. Raises Corrupt."""
+        return self.contents.open(node)
+
+    def properties(self, of: Sequence[Node]) -> dict[NodeId, dict[PropertyName, str]]:
+        """Dead properties as the XML of their elements, for the nodes that have any."""
+        with self.database.read() as tx:
+            return properties.of(tx, [node.id for node in of])
+
+    def locks(self, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
+        """Live locks that cover each node, inherited ones too: for one node, or for members of one collection."""
+        if not of or len(of[0].path) == 0:
+            return {}
+        with self.database.read() as tx:
+            own = locks.of_members(tx, [node.id for node in of])
+            above = of[0].path[:-1]
+            inherited = tuple(lock for lock in Situation(tx).locks(above) if lock.infinite)
+        return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
+
+    def quota(self, path: Path) -> tuple[int, int]:
+        """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root."""
+        with self.database.read() as tx:
+            every = buckets.every(tx) if not path else [buckets.get(tx, path[0])]
+        used = sum(bucket.bytes for bucket in every)
+        free = min((self._free(bucket) for bucket in every), default=0)
+        rest = min((max(0, bucket.quota - bucket.bytes) for bucket in every if bucket.quota is not None), default=free)
+        return used, min(free, rest) if path else free
+
+    def _free(self, bucket: Bucket) -> int:
+        return shutil.disk_usage(self.contents.store(bucket.storage).staging).free
+
+    def check(self, path: Path, expect: Expect) -> None:
+        """Raises PreconditionFailed where the expectation does not hold now."""
+        with self.database.read() as tx:
+            guards.holds(tx, expect)
+
+    def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> None:
+        """Raises all that `put` would, as far as it can be known before the bytes come."""
+        guards.writable(path, self.caller)
+        with self.database.read() as tx:
+            place = self._put_place(tx, path, expect)
+            self.contents.admit(place.bucket, size)
+            media.admit(place.bucket, path, media.type_of(path[-1], media_type), size)
+            old = place.node.size if place.node else 0
+            if (
+                size is not None
+                and place.bucket.quota is not None
+                and place.bucket.bytes + size - old > place.bucket.quota
+            ):
+                raise QuotaExceeded(path, f"the bucket takes {place.bucket.quota} bytes, the trash included")
+        if size is not None and size > self._free(place.bucket):
+            raise QuotaExceeded(path, "the disk has not so much room")
+
+    def _put_place(self, tx: Transaction, path: Path, expect: Expect) -> Place:
+        guards.holds(tx, expect)
+        place = guards.target(tx, path)
+        if place.node and place.node.is_collection:
+            raise IsACollection(path)
+        if place.node and place.node.kind is not Kind.FILE:
+            raise Forbidden(path, "the name belongs to something that only the mount shows")
+        locks.require(tx, self.caller, expect, place, member=place.node is None)
+        return place
+
+    def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
+        """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
+        guards.writable(path, self.caller)
+        with self.database.read() as tx:
+            bucket = guards.target(tx, path).bucket
+        return self.contents.draft(bucket, also)
+
+    def put(
+        self,
+        path: Path,
+        draft: Draft,
+        *,
+        media_type: str = "",
+        modified: Instant | None = None,
+        expect: Expect = ANYTHING,
+    ) -> Outcome:
+        """The draft's bytes are the file's content, durably; the old ones are a version.
+
+        Raises NoParent, IsACollection, PreconditionFailed, Locked, QuotaExceeded, UnsupportedMediaType, StorageFull.
+        """
+        guards.writable(path, self.caller)
+        content = draft.seal()
+        with self.database.read() as tx:
+            bucket = guards.target(tx, path).bucket
+
+        def attempt() -> Outcome:
+            blob = self.contents.publish(bucket, content)
+            with self.database.write(bucket.id) as tx:
+                return self._put(tx, path, content, blob, media_type, modified, expect)
+
+        return self._with_bytes(attempt)
+
+    def _put(
+        self,
+        tx: Transaction,
+        path: Path,
+        content: Sealed,
+        blob: Descriptor | None,
+        declared: str,
+        modified: Instant | None,
+        expect: Expect,
+    ) -> Outcome:
+        place = self._put_place(tx, path, expect)
+        assert place.parent
+        media_type = media.type_of(path[-1], declared)
+        media.admit(place.bucket, path, media_type, content.size)
+        old = place.node
+        seq = buckets.advance(tx, place.bucket, 0 if old else 1, content.size - (old.size if old else 0))
+        object = objects.adopt(tx, place.bucket, content, blob)
+        at = tx.now if modified is None else modified
+        if old:
+            versions.replace_content(tx, old, object, content.size, media_type, at, author=self.caller.name, seq=seq)
+            node = old.id
+        else:
+            values = {
+                "kind": Kind.FILE,
+                "object": object,
+                "size": content.size,
+                "media_type": media_type,
+                "modified": at,
+            }
+            node = tree.add(tx, place.bucket.id, place.parent.id, path[-1], seq, author=self.caller.name, **values)
+        return Outcome(_reread(tx, node, place.path), created=old is None)
+
+    def _with_bytes(self, attempt: Callable[[], T]) -> T:
+        for _ in range(ATTEMPTS):
+            try:
+                return attempt()
+            except BlobNeeded:
+                continue
+        raise StorageUnavailable("the storage", "the bytes went away again and again; try once more")
+
+    def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
+        """Raises AlreadyExists, NoParent."""
+        guards.writable(path, self.caller, deep=1)
+        with self.database.write(self._bucket(path)) as tx:
+            guards.holds(tx, expect)
+            if len(path) == 1:
+                raise AlreadyExists(path) if buckets.find(tx, path[0]) else Forbidden(path, _BUCKETS)
+            place = guards.target(tx, path)
+            if place.node:
+                raise AlreadyExists(path)
+            locks.require(tx, self.caller, expect, place, member=True)
+            assert place.parent
+            seq = buckets.advance(tx, place.bucket)
+            values = {"kind": Kind.COLLECTION, "mode": 0o755} | ({} if modified is None else {"modified": modified})
+            node = tree.add(tx, place.bucket.id, place.parent.id, path[-1], seq, author=self.caller.name, **values)
+            return _reread(tx, node, place.path)
+
+    def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
+        """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""
+        guards.writable(path, self.caller, deep=0)
+        with self.database.write(self._bucket(path)) as tx:
+            guards.holds(tx, expect)
+            place = guards.source(tx, path) if path else None
+            if place is None or place.parent is None:
+                raise Forbidden(path, _BUCKETS)
+            locks.require(tx, self.caller, expect, place, member=True, inside=True)
+            relocation.remove(tx, place, buckets.advance(tx, place.bucket), self.caller.name)
+
+    def copy(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        deep: bool = True,
+        overwrite: bool = True,
+        modified: Instant | None = None,
+        expect: Expect = ANYTHING,
+    ) -> Outcome:
+        """Raises AlreadyExists where `overwrite` is false, NoParent, InvalidMove, Locked, QuotaExceeded."""
+
+        def act(tx: Transaction, here: Place, there: Place) -> NodeId:
+            return relocation.copy(tx, self.caller, here, there, expect, deep=deep, overwrite=overwrite)
+
+        return self._relocate(source, destination, modified, expect, act)
+
+    def move(
+        self,
+        source: Path,
+        destination: Path,
+        *,
+        overwrite: bool = True,
+        modified: Instant | None = None,
+        expect: Expect = ANYTHING,
+    ) -> Outcome:
+        """Raises AlreadyExists where `overwrite` is false, NoParent, InvalidMove, Locked, Forbidden for a bucket."""
+
+        def act(tx: Transaction, here: Place, there: Place) -> NodeId:
+            if here.parent is None:
+                raise Forbidden(source, _BUCKETS)
+            return relocation.move(tx, self.caller, here, there, expect, overwrite=overwrite)
+
+        return self._relocate(source, destination, modified, expect, act)
+
+    def _relocate(
+        self,
+        source: Path,
+        destination: Path,
+        modified: Instant | None,
+        expect: Expect,
+        act: Callable[[Transaction, Place, Place], NodeId],
+    ) -> Outcome:
+        if not source:
+            raise Forbidden(source, _BUCKETS)
+        if source == destination:
+            raise InvalidMove(destination, "is the source itself")
+        guards.writable(destination, self.caller)
+        involved = (self._bucket(source), self._bucket(destination))
+
+        def attempt() -> Outcome:
+            with self.database.write(*involved) as tx:
+                guards.holds(tx, expect)
+                here, there = guards.source(tx, source), guards.target(tx, destination)
+                node = act(tx, here, there)
+                relocation.set_modified(tx, node, modified)
+                return Outcome(_reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
+
+        if involved[0] == involved[1]:
+            return attempt()
+
+        def brought() -> Outcome:
+            crossing.bring(self.database, self.contents, source, destination)
+            return attempt()
+
+        return self._with_bytes(brought)
+
+    def set_properties(
+        self,
+        path: Path,
+        changes: Sequence[PropertyChange],
+        *,
+        modified: Instant | None = None,
+        executable: bool | None = None,
+        expect: Expect = ANYTHING,
+    ) -> Node:
+        """All changes in order, or none. `modified` sets the time of the content, `executable` the x bits."""
+        guards.writable(path, self.caller, deep=1)
+        with self.database.write(self._bucket(path)) as tx:
+            guards.holds(tx, expect)
+            place = guards.source(tx, path)
+            assert place.node
+            locks.require(tx, self.caller, expect, place)
+            seq = buckets.advance(tx, place.bucket)
+            properties.apply(tx, place.node.id, changes)
+            relocation.set_modified(tx, place.node.id, modified)
+            mode = nodes.c.mode
+            if executable is not None:
+                mode = mode.op("|")(EXECUTE) if executable else mode.op("&")(~EXECUTE)
+            tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(seq=seq, mode=mode, changed=tx.now))
+            return _reread(tx, place.node.id, place.path)
+
+    def lock(self, path: Path, request: LockRequest, *, expect: Expect = ANYTHING) -> tuple[Lock, bool]:
+        """A new lock, and whether an empty file was made for it (RFC 4918, section 7.3). Raises LockConflict, Locked."""
+        guards.writable(path, self.caller, deep=1)
+        timeout = min(request.timeout or self.lock_limits.default, self.lock_limits.longest)
+        with self.database.write(self._bucket(path)) as tx:
+            guards.holds(tx, expect)
+            place = Situation(tx).place(path) if len(path) == 1 else guards.target(tx, path)
+            created = place.node is None
+            if created:
+                locks.require(tx, self.caller, expect, place, member=True)
+                place = self._make_empty(tx, place)
+            return locks.acquire(tx, self.caller, place, request, timeout), created
+
+    def _make_empty(self, tx: Transaction, place: Place) -> Place:
+        with self.contents.draft(place.bucket) as draft:
+            made = self._put(
+                tx, place.path, draft.seal(), None, "", None, Expect(tokens=frozenset(), as_lock_owner=True)
+            )
+        return replace(place, node=made.node)
+
+    def refresh(self, path: Path, timeout: int | None, *, expect: Expect) -> Lock:
+        """The submitted lock that covers the path lives on. Raises PreconditionFailed where there is none, Forbidden."""
+        guards.writable(path, self.caller, deep=1)
+        with self.database.write(self._bucket(path)) as tx:
+            guards.holds(tx, expect)
+            place = guards.source(tx, path)
+            return locks.refresh(tx, self.caller, place, expect.tokens, timeout, self.lock_limits.longest)
+
+    def unlock(self, path: Path, token: str) -> None:
+        """Raises NoSuchLock, Forbidden for another's lock unless the caller is an administrator."""
+        guards.writable(path, self.caller, deep=1)
+        with self.database.write(self._bucket(path)) as tx:
+            locks.release(tx, self.caller, Situation(tx).place(path), token)
+
+    def _bucket(self, path: Path) -> BucketId:
+        """The id of a path's bucket, for its writer lock; of none where there is no such bucket."""
+        with self.database.read() as tx:
+            bucket = buckets.find(tx, path[0]) if path else None
+        return bucket.id if bucket else BucketId(0)
+
+
+_BUCKETS = "buckets are made and removed with `davstore bucket`"
+
+
+def _reread(tx: Transaction, node: NodeId, path: Path) -> Node:
+    return replace(tree.by_ids(tx, [node])[node], path=path)

@@ -1,0 +1,137 @@
+"""Object rows: one content, kept once per bucket, and where its bytes lie (I2, I3)."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Row, and_, func, insert, or_, select, update
+
+from . import outbox, uids
+from .blobs.database import insert_inline
+from .database import Transaction
+from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
+from .schema import digests, holds, objects
+from .staging import Sealed
+
+
+class BlobNeeded(Exception):
+    """The content's bytes must be published first: no healthy object has them, or their intent was taken meanwhile."""
+
+
+def known(tx: Transaction, bucket: Bucket, digest: Digest) -> bool:
+    """Whether an upload of this content needs no bytes: an object of it is there and believed healthy."""
+    row = _of_digest(tx, bucket, digest)
+    return row is not None and _healthy(row)
+
+
+def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> ObjectId:
+    """The bucket's object of this content, inserted, touched, revived or repaired as need be.
+
+    `blob` is where the content was published; None where it was thought known or is to be inline. Raises BlobNeeded.
+    """
+    row = _of_digest(tx, bucket, content.digest)
+    if row is not None and _healthy(row):
+        tx.execute(update(objects).where(objects.c.id == row.id).values(touched=tx.now, state="live", condemned=None))
+        return row.id
+    storage, key = _vouched(tx, bucket, content, blob)
+    if row is not None:
+        outbox.post(tx, row.storage, row.key)
+        repaired = {
+            "storage": storage,
+            "key": key,
+            "verdict": None,
+            "verified": None,
+            "touched": tx.now,
+            "state": "live",
+            "condemned": None,
+        }
+        tx.execute(update(objects).where(objects.c.id == row.id).values(**repaired))
+        return row.id
+    return _insert(tx, bucket, content, storage, key)
+
+
+def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key: str) -> ObjectId:
+    made = insert(objects).values(
+        uid=uids.fresh(),
+        bucket=bucket.id,
+        digest=content.digest,
+        dedup_key=content.digest if bucket.dedup else None,
+        size=content.size,
+        storage=storage,
+        key=key,
+        created=tx.now,
+        touched=tx.now,
+    )
+    id: ObjectId = tx.scalar(made.returning(objects.c.id))
+    others = {name: value for name, value in content.digests.items() if name in {"sha1", "md5"}}
+    if others:
+        tx.execute(insert(digests).values(object=id, **others))
+    return id
+
+
+def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> tuple[str, str]:
+    if blob is not None:
+        if not outbox.take_back(tx, blob.storage, blob.key):
+            raise BlobNeeded
+        return blob.storage, blob.key
+    if not is_inline(bucket, content) or content.data is None:
+        raise BlobNeeded
+    key = blob_key(bucket, content.digest)
+    insert_inline(tx, key, content.data)
+    return INLINE, key
+
+
+def is_inline(bucket: Bucket, content: Sealed) -> bool:
+    """Whether the committing transaction itself stores the bytes. The empty content always is."""
+    return content.size < bucket.inline_below or content.size == 0
+
+
+def blob_key(bucket: Bucket, digest: Digest) -> str:
+    """A key that no blob ever had."""
+    return f"{bucket.name}/{digest[:2]}/{digest[2:4]}/{digest}.{uids.fresh()}"
+
+
+def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> Row[Any] | None:
+    if not bucket.dedup:
+        return None
+    wanted = (objects.c.bucket == bucket.id) & (objects.c.dedup_key == digest)
+    return tx.execute(select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict).where(wanted)).first()
+
+
+def _healthy(row: Row[Any]) -> bool:
+    return row.verdict not in {"lost", "corrupt"}
+
+
+def touch(tx: Transaction, id: ObjectId) -> None:
+    """A reference was dropped: worth a look by the collector."""
+    tx.execute(update(objects).where(objects.c.id == id).values(touched=tx.now))
+
+
+def located(tx: Transaction, id: ObjectId) -> Descriptor | None:
+    """Where the bytes are now: they may have moved or been repaired since a row was read."""
+    row = tx.execute(
+        select(objects.c.digest, objects.c.size, objects.c.storage, objects.c.key).where(objects.c.id == id)
+    ).first()
+    return row and Descriptor(*row)
+
+
+def counterpart(tx: Transaction, id: ObjectId, bucket: BucketId) -> ObjectId:
+    """The live object of the same content in another bucket. Raises BlobNeeded where there is none."""
+    theirs = objects.alias("theirs")
+    same = (
+        select(func.min(theirs.c.id))
+        .join(objects, objects.c.digest == theirs.c.digest)
+        .where(objects.c.id == id, theirs.c.bucket == bucket, is_sound(theirs))
+    )
+    found = tx.scalar(same)
+    if found is None:
+        raise BlobNeeded
+    return found
+
+
+def is_sound(rows: FromClause) -> ColumnElement[bool]:
+    """Live, and not known to have lost its bytes."""
+    return and_(rows.c.state == "live", or_(rows.c.verdict.is_(None), rows.c.verdict == "ok"))
+
+
+def hold(tx: Transaction, id: ObjectId, nanoseconds: int, why: str) -> None:
+    """A reference with an end."""
+    tx.execute(insert(holds).values(object=id, until=tx.now + nanoseconds, why=why))

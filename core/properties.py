@@ -1,0 +1,41 @@
+"""Dead properties: what clients set and only they understand, as XML text keyed by node."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, insert, select
+
+from .database import Transaction
+from .model import NodeId, PropertyChange, PropertyName
+from .schema import dead_properties
+
+
+def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyName, str]]:
+    """The properties of each node that has any."""
+    found: dict[NodeId, dict[PropertyName, str]] = {}
+    for node, namespace, name, xml in tx.execute(select(dead_properties).where(dead_properties.c.node.in_(nodes))):
+        found.setdefault(node, {})[PropertyName(namespace, name)] = xml
+    return found
+
+
+def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> None:
+    """In order, so that a later change of the same property wins (RFC 4918, section 9.2)."""
+    for change in changes:
+        here = (
+            (dead_properties.c.node == node)
+            & (dead_properties.c.namespace == change.name.namespace)
+            & (dead_properties.c.name == change.name.name)
+        )
+        tx.execute(delete(dead_properties).where(here))
+        if change.xml is not None:
+            tx.execute(
+                insert(dead_properties).values(
+                    node=node, namespace=change.name.namespace, name=change.name.name, xml=change.xml
+                )
+            )
+
+
+def replace(tx: Transaction, node: NodeId, source: NodeId) -> None:
+    """The node has the properties of `source` and no others, as after a COPY over it."""
+    tx.execute(delete(dead_properties).where(dead_properties.c.node == node))
+    for name, xml in of(tx, [source]).get(source, {}).items():
+        tx.execute(insert(dead_properties).values(node=node, namespace=name.namespace, name=name.name, xml=xml))

@@ -1,0 +1,83 @@
+"""What brings back: the trash and the versions, as one caller may use them."""
+
+from dataclasses import dataclass
+
+from . import buckets, guards, trash, tree, versions
+from .database import Database, Transaction
+from .errors import AlreadyExists, Forbidden, NotACollection
+from .model import Bucket, Caller, Kind, Node, NodeId, Path, Trashed, Version
+from .subtrees import drop
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    database: Database
+    caller: Caller
+
+    def trashed(self, bucket: str | None = None) -> list[Trashed]:
+        """What can be restored, newest first. Raises NotFound for an unknown bucket."""
+        with self.database.read() as tx:
+            if bucket is not None:
+                buckets.get(tx, bucket)
+            return [entry for entry, _ in trash.entries(tx, bucket)]
+
+    def restore(self, uid: str, to: Path | None = None) -> Node:
+        """The removed subtree is back where it was, or at `to` in the same bucket; missing collections are made again.
+
+        Raises NotFound, AlreadyExists, Forbidden.
+        """
+        with self.database.read() as tx:
+            entry, _ = trash.get(tx, uid)
+            bucket = buckets.get(tx, entry.path[0])
+        path = to or entry.path
+        guards.writable(path, self.caller)
+        if path[0] != bucket.name:
+            raise Forbidden(path, f"it can come back to bucket {bucket.name} only; move it from there")
+        with self.database.write(bucket.id) as tx:
+            _, node = trash.get(tx, uid)
+            seq = buckets.advance(tx, bucket)
+            parent = self._collection(tx, bucket, path[:-1], seq)
+            if tree.resolve(tx, bucket, path).node:
+                raise AlreadyExists(path, "the name is taken; give another with --to")
+            trash.take_out(tx, node, seq)
+            tree.link(tx, parent, path[-1], node)
+            tree.mark_changed(tx, parent, seq)
+            return guards.found(tx, path)
+
+    def _collection(self, tx: Transaction, bucket: Bucket, path: Path, seq: int) -> NodeId:
+        node = tree.resolve(tx, bucket, path).node
+        if node is None:
+            above = self._collection(tx, bucket, path[:-1], seq)
+            return tree.add(
+                tx, bucket.id, above, path[-1], seq, kind=Kind.COLLECTION, mode=0o755, author=self.caller.name
+            )
+        if not node.is_collection:
+            raise NotACollection(path, "is a file now; give another place with --to")
+        return node.id
+
+    def empty_trash(self, bucket: str | None = None) -> int:
+        """The entries are gone for good, one transaction each. Returns how many went."""
+        guards.writable((), self.caller, deep=0)
+        with self.database.read() as tx:
+            if bucket is not None:
+                buckets.get(tx, bucket)
+            uids = [entry.uid for entry, _ in trash.entries(tx, bucket)]
+        return sum(self._forget(uid) for uid in uids)
+
+    def _forget(self, uid: str) -> bool:
+        with self.database.read() as tx:
+            home = trash.bucket_of(tx, uid)
+        if home is None:
+            return False
+        with self.database.write(home) as tx:
+            if trash.bucket_of(tx, uid) is None:
+                return False
+            count, size = drop(tx, trash.get(tx, uid)[1])
+            buckets.advance(tx, buckets.by_id(tx, home), -count, -size)
+        return True
+
+    def versions(self, path: Path) -> list[Version]:
+        """Older contents of a file, newest first. Raises NotFound."""
+        with self.database.read() as tx:
+            place = guards.source(tx, path)
+            return versions.of(tx, place.node.id) if place.node else []

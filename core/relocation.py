@@ -1,0 +1,119 @@
+"""COPY and MOVE inside one transaction: all or nothing, whatever the size of the tree."""
+
+from sqlalchemy import update
+
+from . import buckets, guards, locks, objects, properties, subtrees, trash, tree, versions
+from .database import Transaction
+from .errors import AlreadyExists, InvalidMove
+from .model import Caller, Expect, Kind, Node, NodeId, Path
+from .paths import within
+from .schema import nodes
+from .tree import Place
+
+
+def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
+    """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none."""
+    assert place.node and place.parent
+    locks.remove_below(tx, place.node.id)
+    tree.unlink(tx, place.parent.id, place.path[-1], seq)
+    if place.node.links > 1:
+        return
+    if place.bucket.trash is not None:
+        trash.put(tx, place.bucket, place.node, by)
+    else:
+        count, size = subtrees.drop(tx, place.node.id)
+        buckets.advance(tx, place.bucket, -count, -size)
+
+
+def copy(
+    tx: Transaction, caller: Caller, source: Place, target: Place, expect: Expect, *, deep: bool, overwrite: bool
+) -> NodeId:
+    """A second node like the source's, with the same object, at the target. Returns it."""
+    assert source.node and target.parent
+    _check_overlap(source, target, deep=deep)
+    _check_overwrite(target, overwrite=overwrite)
+    locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    over_file = target.node is not None and target.node.kind is source.node.kind is Kind.FILE
+    files, size = tree.size_below(tx, source.node.id) if deep or not source.node.is_collection else (0, 0)
+    if over_file and target.node:
+        seq = buckets.advance(tx, target.bucket, 0, size - target.node.size)
+        _write_over(tx, caller, source.node, target.node, seq, crossing=source.bucket.id != target.bucket.id)
+        tree.mark_changed(tx, target.parent.id, seq)
+        return target.node.id
+    seq = buckets.advance(tx, target.bucket, files, size)
+    if target.node:
+        remove(tx, target, seq, caller.name)
+    return subtrees.duplicate(
+        tx, source.node, target.bucket, target.parent.id, target.path[-1], seq, author=caller.name, deep=deep
+    )
+
+
+def _write_over(tx: Transaction, caller: Caller, source: Node, target: Node, seq: int, *, crossing: bool) -> None:
+    object = tree.object_of(source)
+    if crossing:
+        object = objects.counterpart(tx, object, target.bucket)
+    versions.replace_content(
+        tx, target, object, source.size, source.media_type, source.modified, author=caller.name, seq=seq
+    )
+    properties.replace(tx, target.id, source.id)
+
+
+def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: Expect, *, overwrite: bool) -> NodeId:
+    """The source's node has the target's name. Returns it.
+
+    A file that takes the name of a file takes over its uid, versions and locks: a save-by-rename is a new version.
+    """
+    assert source.node and source.parent and target.parent
+    if target.node and target.node.id == source.node.id and target.requested != source.path:
+        target = target.unmapped()
+    _check_overlap(source, target, deep=True)
+    _check_overwrite(target, overwrite=overwrite)
+    locks.require(tx, caller, expect, source, member=True, inside=True)
+    locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    locks.remove_below(tx, source.node.id)
+    seq = buckets.advance(tx, target.bucket)
+    if source.bucket.id != target.bucket.id:
+        _change_bucket(tx, source, target, seq)
+    if target.node:
+        _make_way(tx, caller, source.node, target, seq)
+    tree.relocate(tx, source, target.parent.id, target.path[-1], seq)
+    return source.node.id
+
+
+def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: int) -> None:
+    assert target.node and target.parent
+    replaced = target.node
+    if not (replaced.kind is heir.kind is Kind.FILE and replaced.links == heir.links == 1):
+        remove(tx, target, seq, caller.name)
+        return
+    locks.pass_on(tx, replaced.id, heir.id)
+    versions.inherit(tx, heir, replaced)
+    count, size = subtrees.drop(tx, replaced.id)
+    buckets.advance(tx, target.bucket, -count, -size)
+
+
+def _change_bucket(tx: Transaction, source: Place, target: Place, seq: int) -> None:
+    assert source.node
+    files, size = tree.size_below(tx, source.node.id)
+    buckets.advance(tx, source.bucket, -files, -size)
+    buckets.advance(tx, target.bucket, files, size)
+    subtrees.transfer(tx, source.node.id, target.bucket, seq)
+
+
+def _check_overlap(source: Place, target: Place, *, deep: bool) -> None:
+    if target.node and source.node and target.node.id == source.node.id:
+        raise InvalidMove(target.path, "is the source itself")
+    if deep and within(target.path, source.path):
+        raise InvalidMove(target.path, "lies inside the source")
+    if target.node and within(source.path, target.path):
+        raise InvalidMove(target.path, "holds the source")
+
+
+def _check_overwrite(target: Place, *, overwrite: bool) -> None:
+    if target.node and not overwrite:
+        raise AlreadyExists(target.path)
+
+
+def set_modified(tx: Transaction, node: NodeId, modified: int | None) -> None:
+    if modified is not None:
+        tx.execute(update(nodes).where(nodes.c.id == node).values(modified=modified, changed=tx.now))

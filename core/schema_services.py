@@ -1,0 +1,129 @@
+"""The tables of accounts, sharing, jobs and records, on the same metadata as `schema`."""
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text
+
+from .schema import Bytewise, Id, Uid, metadata
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("uid", Uid, nullable=False, unique=True),
+    Column("name", Bytewise, nullable=False, unique=True),
+    Column("password", Text, nullable=False, comment="argon2id, as an encoded string"),
+    Column("admin", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    comment="people who may sign in",
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Bytewise, nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False),
+    comment="named sets of users",
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("group", Id, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("user", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Index("ix_members_user", "user"),
+    comment="who is in which group",
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("node", Id, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    Column("user", Id, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("group", Id, ForeignKey("groups.id", ondelete="CASCADE")),
+    Column("right", Text, nullable=False, comment="read, write or manage"),
+    Index("ix_grants_node", "node"),
+    comment="rights on a node and all below it",
+)
+
+app_passwords = Table(
+    "app_passwords",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("password", Text, nullable=False, comment="digest of a random secret"),
+    Column("created", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    Index("ix_app_passwords_user", "user"),
+    comment="passwords for one program each",
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("uid", Uid, nullable=False, unique=True),
+    Column("node", Id, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    Column("right", Text, nullable=False),
+    Column("password", Text),
+    Column("expires", BigInteger),
+    Column("by", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Index("ix_shares_node", "node"),
+    comment="links that open a node to whoever has them",
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("uid", Uid, nullable=False, unique=True),
+    Column("node", Id, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    Column("file", Text, nullable=False, comment="in the staging directory"),
+    Column("principal", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("error", Text, comment="why it could not be published"),
+    Index("ix_drafts_node", "node"),
+    comment="durable, unpublished contents of the FUSE mount",
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text),
+    Column("lease", BigInteger, comment="until when the holder has it"),
+    Column("last_run", BigInteger),
+    Column("last_error", Text),
+    comment="background jobs and who runs them",
+)
+
+gc_log = Table(
+    "gc_log",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("bucket", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("object_uid", Uid),
+    Column("digest", Text),
+    Column("size", BigInteger),
+    Column("reason", Text),
+    Index("ix_gc_log_digest", "digest"),
+    Index("ix_gc_log_object_uid", "object_uid"),
+    comment="what the collector let go, when and why",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", JSON),
+    Column("count", Integer, nullable=False, server_default="1"),
+    comment="administrative events",
+)

@@ -1,0 +1,113 @@
+"""The composition root: `open(settings)` gives the whole store, ready to serve."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from . import buckets, locks, migrations, storages
+from .access import Accounts
+from .contents import Contents
+from .database import Database
+from .errors import InvalidSetting, NoSuchLock
+from .model import Bucket, Caller, Findings, Lock, Usage
+from .namespace import LockLimits, Namespace
+from .policy import BucketPolicy
+from .recovery import Recovery
+from .settings import Settings
+from .staging import Staging
+from .usage import usage
+from .verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    settings: Settings
+    database: Database
+    contents: Contents
+
+    @property
+    def accounts(self) -> Accounts:
+        return Accounts(self.database)
+
+    def namespace(self, caller: Caller) -> Namespace:
+        limits = LockLimits(
+            _nanoseconds(self.settings.locks.default_timeout), _nanoseconds(self.settings.locks.max_timeout)
+        )
+        return Namespace(self.database, self.contents, limits, caller)
+
+    def recovery(self, caller: Caller) -> Recovery:
+        return Recovery(self.database, caller)
+
+    def locks(self) -> list[Lock]:
+        """Every live lock."""
+        with self.database.read() as tx:
+            return locks.every(tx)
+
+    def break_lock(self, token: str) -> None:
+        """The lock is gone, whoever holds it. Raises NoSuchLock."""
+        with self.database.write() as tx:
+            if not locks.remove(tx, [token]):
+                raise NoSuchLock(token, "there is no such lock; `davstore lock ls` lists them")
+
+    def buckets(self) -> list[Bucket]:
+        with self.database.read() as tx:
+            return buckets.every(tx)
+
+    def create_bucket(self, name: str, policy: BucketPolicy) -> Bucket:
+        """Raises AlreadyExists, InvalidSetting."""
+        self._check_storage(policy)
+        with self.database.write() as tx:
+            return buckets.create(tx, name, policy)
+
+    def change_bucket(self, name: str, policy: BucketPolicy) -> Bucket:
+        """Contents that are there stay where they are. Raises NotFound, InvalidSetting."""
+        self._check_storage(policy)
+        with self.database.read() as tx:
+            bucket = buckets.get(tx, name)
+        with self.database.write(bucket.id) as tx:
+            return buckets.change(tx, name, policy)
+
+    def _check_storage(self, policy: BucketPolicy) -> None:
+        if policy.storage not in self.contents.stores:
+            raise InvalidSetting("storage", f"{policy.storage} is not configured; add it under [storages]")
+
+    def usage(self) -> list[Usage]:
+        with self.database.read() as tx:
+            return [usage(tx, bucket) for bucket in buckets.every(tx)]
+
+    def verify(self, *, deep: bool = False) -> Findings:
+        """Every invariant that can be read off the rows and the storages; with `deep`, digests too."""
+        return verify(self.database, self.contents, deep=deep)
+
+    def ready(self) -> None:
+        """Raises StorageUnavailable where the database does not answer."""
+        with self.database.read() as tx:
+            buckets.every(tx)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open(settings: Settings) -> Store:
+    """The store of these settings, made where there is none. Raises Unusable with what to do about it."""
+    database = Database(settings.database.url, settings.database.durability)
+    migrations.upgrade(database)
+    stores = storages.opened(database, settings)
+    durable = settings.database.durability == "fsync"
+    stagings = {directory: Staging(directory, durable) for directory in {store.staging for store in stores.values()}}
+    contents = Contents(database, stores, {name: stagings[store.staging] for name, store in stores.items()})
+    _make_buckets(database, settings)
+    return Store(settings, database, contents)
+
+
+def _make_buckets(database: Database, settings: Settings) -> None:
+    """Configured buckets exist; a later change of their policy is `davstore bucket set`."""
+    with database.read() as tx:
+        missing = [name for name in settings.buckets if buckets.find(tx, name) is None]
+    for name in missing:
+        with database.write() as tx:
+            if buckets.find(tx, name) is None:
+                buckets.create(tx, name, settings.buckets[name])
+
+
+def _nanoseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1) * 1000

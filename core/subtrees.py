@@ -1,0 +1,185 @@
+"""Whole subtrees at once: duplicated, dropped and moved between buckets by sets, whatever their size."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    MetaData,
+    Select,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from .database import Transaction
+from .model import Bucket, Kind, Node, NodeId, ObjectId
+from .objects import is_sound
+from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
+from .tree import below, link, mark_changed
+
+_subtree = Table(
+    "subtree",
+    MetaData(),
+    Column("old", Id, primary_key=True, autoincrement=False),
+    Column("new", Id),
+    prefixes=["TEMPORARY"],
+)
+"""The nodes of one subtree and, where it is duplicated, their copies. It lives for one operation."""
+
+_UUID7 = literal_column(
+    "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing substring(int8send("
+    "(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid"
+)
+"""PostgreSQL has uuidv7() only from version 18 on."""
+
+
+def duplicate(
+    tx: Transaction, source: Node, bucket: Bucket, parent: NodeId, name: str, seq: int, *, author: str, deep: bool
+) -> NodeId:
+    """A copy of `source`, and of all below it if `deep`, under a new name: times, types and dead properties come along,
+    versions and locks do not (RFC 4918, section 9.8)."""
+    with _marked(tx, _members(source.id, deep=deep), numbered=True):
+        tx.execute(insert(nodes).from_select(*_copied_nodes(tx, source, bucket, seq, author)))
+        above, member = _subtree.alias("above"), _subtree.alias("member")
+        copied_names = select(above.c.new, names.c.name, names.c.key, member.c.new).select_from(
+            names.join(above, above.c.old == names.c.parent).join(member, member.c.old == names.c.node)
+        )
+        tx.execute(insert(names).from_select(["parent", "name", "key", "node"], copied_names))
+        rest = [column for column in dead_properties.c if column.name != "node"]
+        copied_properties = select(_subtree.c.new, *rest).join(
+            dead_properties, dead_properties.c.node == _subtree.c.old
+        )
+        tx.execute(insert(dead_properties).from_select(["node", *(column.name for column in rest)], copied_properties))
+        if source.bucket != bucket.id:
+            _refer_to(tx, bucket, nodes, nodes.c.id.in_(select(_subtree.c.new)))
+        top: NodeId = tx.scalar(select(_subtree.c.new).where(_subtree.c.old == source.id))
+    link(tx, parent, name, top)
+    mark_changed(tx, parent, seq)
+    return top
+
+
+def _members(top: NodeId, *, deep: bool) -> Select[Any]:
+    if not deep:
+        return select(literal(top, Id).label("id"))
+    return select(below(top).c.id).distinct()
+
+
+def _copied_nodes(
+    tx: Transaction, source: Node, bucket: Bucket, seq: int, author: str
+) -> tuple[list[str], Select[Any]]:
+    above = _subtree.alias("above")
+    inner = (
+        select(func.count())
+        .select_from(names.join(above, above.c.old == names.c.parent))
+        .where(names.c.node == nodes.c.id)
+    )
+    top = (nodes.c.id == source.id).cast(Id)
+    fresh: dict[str, ColumnElement[Any]] = {
+        "id": _subtree.c.new,
+        "uid": func.uuid7() if tx.dialect == "sqlite" else _UUID7,
+        "bucket": literal(bucket.id, Id),
+        "is_root": literal_column("false"),
+        "created": literal(tx.now, Id),
+        "changed": literal(tx.now, Id),
+        "author": literal(author),
+        "rewritten": literal_column("NULL"),
+        "seq": literal(seq, Id),
+        "links": inner.scalar_subquery() + top,
+    }
+    columns = [column.name for column in nodes.c]
+    return columns, select(*(fresh.get(name, nodes.c[name]) for name in columns)).join(
+        _subtree, _subtree.c.old == nodes.c.id
+    )
+
+
+def drop(tx: Transaction, top: NodeId) -> tuple[int, int]:
+    """The subtree is gone for good, versions and properties too; what its nodes referred to is touched.
+
+    Returns how many files went and their bytes. A file with another name outside stays.
+    """
+    with _marked(tx, _members(top, deep=True)):
+        mine = select(_subtree.c.old)
+        tx.execute(delete(trash).where(trash.c.node == top))
+        tx.execute(delete(names).where(or_(names.c.parent.in_(mine), names.c.node == top)))
+        tx.execute(delete(_subtree).where(exists().where(names.c.node == _subtree.c.old)))
+        files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).where(
+            nodes.c.id.in_(mine), nodes.c.kind == Kind.FILE
+        )
+        count, size = tx.execute(files).one()
+        held = (
+            select(nodes.c.object)
+            .where(nodes.c.id.in_(mine))
+            .union(select(versions.c.object).where(versions.c.node.in_(mine)))
+        )
+        tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=tx.now))
+        tx.execute(delete(nodes).where(nodes.c.id.in_(mine)))
+    return count, int(size)
+
+
+def transfer(tx: Transaction, top: NodeId, target: Bucket, seq: int) -> None:
+    """The subtree's nodes and versions belong to `target` and refer to its objects of the same digests.
+
+    Those must be there already (`lacking`); what the old bucket's objects lose is touched.
+    """
+    with _marked(tx, _members(top, deep=True)):
+        mine = select(_subtree.c.old)
+        held = (
+            select(nodes.c.object)
+            .where(nodes.c.id.in_(mine))
+            .union(select(versions.c.object).where(versions.c.node.in_(mine)))
+        )
+        tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=tx.now))
+        _refer_to(tx, target, versions, versions.c.node.in_(mine))
+        _refer_to(tx, target, nodes, nodes.c.id.in_(mine))
+        tx.execute(update(nodes).where(nodes.c.id.in_(mine)).values(bucket=target.id, seq=seq, changed=tx.now))
+
+
+def lacking(tx: Transaction, top: NodeId, target: Bucket) -> list[ObjectId]:
+    """Objects that the subtree or its versions refer to and of whose contents `target` has none that is sound."""
+    mine, theirs = select(below(top).c.id), objects.alias("theirs")
+    held = (
+        select(nodes.c.object)
+        .where(nodes.c.id.in_(mine))
+        .union(select(versions.c.object).where(versions.c.node.in_(mine)))
+    )
+    there = exists().where(theirs.c.bucket == target.id, theirs.c.digest == objects.c.digest, is_sound(theirs))
+    return list(tx.execute(select(objects.c.id).where(objects.c.id.in_(held), ~there)).scalars())
+
+
+def _refer_to(tx: Transaction, bucket: Bucket, rows: Table, which: ColumnElement[bool]) -> None:
+    """The rows' objects are replaced by the bucket's own of the same contents."""
+    theirs, mine = objects.alias("theirs"), objects.alias("mine")
+    same = select(func.min(theirs.c.id)).join(mine, mine.c.digest == theirs.c.digest)
+    same = same.where(theirs.c.bucket == bucket.id, is_sound(theirs), mine.c.id == rows.c.object)
+    tx.execute(update(rows).where(which, rows.c.object.is_not(None)).values(object=same.scalar_subquery()))
+
+
+def locks_below(tx: Transaction, top: NodeId) -> list[str]:
+    """Tokens of live locks whose roots lie in the subtree, found from the locks upwards: they are few."""
+    up = select(locks.c.token, locks.c.node).where(locks.c.expires > tx.now).cte("up", recursive=True)
+    up = up.union(select(up.c.token, names.c.parent).join(up, names.c.node == up.c.node))
+    return list(tx.execute(select(up.c.token).where(up.c.node == top)).scalars())
+
+
+@contextmanager
+def _marked(tx: Transaction, members: Select[Any], *, numbered: bool = False) -> Iterator[None]:
+    _subtree.create(tx.connection)
+    inner = members.subquery()
+    number: ColumnElement[Any] = literal_column("NULL")
+    if numbered and tx.dialect == "sqlite":
+        number = select(func.coalesce(func.max(nodes.c.id), 0)).scalar_subquery() + func.row_number().over()
+    elif numbered:
+        number = func.nextval(literal_column("pg_get_serial_sequence('nodes', 'id')"))
+    tx.execute(insert(_subtree).from_select(["old", "new"], select(inner.c[0], number.label("new"))))
+    yield
+    _subtree.drop(tx.connection)

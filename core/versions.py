@@ -1,0 +1,89 @@
+"""Older contents of files. Empty contents never become versions; rewrites by one principal within a minute are one."""
+
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from . import objects, uids
+from .database import Transaction
+from .model import SECOND, Digest, Node, NodeId, ObjectId, Version
+from .schema import nodes, versions
+from .schema import objects as object_rows
+
+BURST = 60 * SECOND
+"""Rewrites by one principal within this many nanoseconds are one version."""
+
+
+def replace_content(
+    tx: Transaction, node: Node, object: ObjectId, size: int, media_type: str, modified: int, *, author: str, seq: int
+) -> None:
+    """The node has other content; the old one is kept as a version where it is one. The same bytes again are none."""
+    old = tx.execute(
+        select(nodes.c.object, nodes.c.size, nodes.c.author, nodes.c.rewritten).where(nodes.c.id == node.id)
+    ).one()
+    rewritten: int | None = old.rewritten
+    if old.object != object:
+        if old.size and not _same_burst(tx, old, author):
+            keep(tx, node, author=old.author)
+        objects.touch(tx, old.object)
+        rewritten = tx.now if old.size else None
+    tx.execute(
+        update(nodes)
+        .where(nodes.c.id == node.id)
+        .values(
+            object=object,
+            size=size,
+            media_type=media_type,
+            modified=modified,
+            changed=tx.now,
+            author=author,
+            rewritten=rewritten,
+            seq=seq,
+        )
+    )
+
+
+def _same_burst(tx: Transaction, old: Row[Any], author: str) -> bool:
+    """The first content of a file is always kept: only what replaced another content is a rewrite."""
+    return old.rewritten is not None and old.author == author and tx.now - old.rewritten < BURST
+
+
+def keep(tx: Transaction, node: Node, *, author: str, under: NodeId | None = None) -> None:
+    """The node's content becomes a version of it, or of the node `under`."""
+    tx.execute(
+        insert(versions).values(
+            uid=uids.fresh(),
+            node=under or node.id,
+            object=node.object,
+            size=node.size,
+            media_type=node.media_type,
+            modified=node.modified,
+            author=author,
+            replaced=tx.now,
+        )
+    )
+
+
+def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
+    """A file was renamed over another: the asset goes on in `heir`, with the uid, versions and last content of `replaced`.
+
+    `replaced` must be dropped right after.
+    """
+    tx.execute(update(versions).where(versions.c.node == replaced.id).values(node=heir.id))
+    if replaced.size and replaced.object != heir.object:
+        author = tx.scalar(select(nodes.c.author).where(nodes.c.id == replaced.id))
+        keep(tx, replaced, author=author, under=heir.id)
+    tx.execute(update(nodes).where(nodes.c.id == replaced.id).values(uid=uids.fresh()))
+    tx.execute(
+        update(nodes).where(nodes.c.id == heir.id).values(uid=replaced.uid, created=replaced.created, rewritten=tx.now)
+    )
+
+
+def of(tx: Transaction, node: NodeId) -> list[Version]:
+    """Newest first."""
+    kept = select(versions, object_rows.c.digest).join(object_rows, object_rows.c.id == versions.c.object)
+    rows = tx.execute(kept.where(versions.c.node == node).order_by(versions.c.replaced.desc(), versions.c.id.desc()))
+    return [
+        Version(row.uid, Digest(row.digest), row.size, row.media_type, row.modified, row.author, row.replaced)
+        for row in rows
+    ]

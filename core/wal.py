@@ -1,0 +1,96 @@
+"""What SQLite's writers share: a queue to wait in, and one fsync of the write-ahead log for all who wait for it."""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+
+
+class UnsyncedLog(Exception):
+    """The log could not be written to disk."""
+
+
+class WriterQueue:
+    """A lock over threads and processes."""
+
+    def __init__(self, file: Path) -> None:
+        self._threads = threading.Lock()
+        self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+
+class SharedSync:
+    """Group commit. A call returns when the log holds on disk all that was written to it before the call.
+
+    Callers that arrive while an fsync runs wait for the next one, which serves them all. After an fsync that failed
+    nobody knows what the disk holds, and a second one may claim success: from then on every call fails.
+    """
+
+    def __init__(self, wal: Path) -> None:
+        self._wal = wal
+        self._file = -1
+        self._turn = threading.Condition()
+        self._asked = 0
+        self._done = 0
+        self._running = False
+        self._failure: UnsyncedLog | None = None
+
+    def __call__(self) -> None:
+        with self._turn:
+            self._asked += 1
+            mine = self._asked
+            while self._done < mine and self._running:
+                self._turn.wait()
+            if self._failure:
+                raise self._failure
+            if self._done >= mine:
+                return
+            self._running = True
+            serves = self._asked
+        try:
+            self._fsync()
+        except OSError as error:
+            self._failure = UnsyncedLog(error)
+            raise self._failure from error
+        finally:
+            with self._turn:
+                self._running = False
+                self._done = max(self._done, serves)
+                self._turn.notify_all()
+
+    def _fsync(self) -> None:
+        if self._file < 0 or os.fstat(self._file).st_nlink == 0:
+            self._open()
+        os.fdatasync(self._file)
+
+    def _open(self) -> None:
+        """A new log is durable once its directory is."""
+        self.close()
+        self._file = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+        directory = os.open(self._wal.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
