@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -124,16 +125,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., DavServer]]:
     """Starts servers, on `tmp_path / "data"` unless told otherwise; they end with the test."""
-    started: list[DavServer] = []
+    with ExitStack() as started:
 
-    def start(*options: str, data: Path = tmp_path / "data", **given: object) -> DavServer:
-        server = DavServer(data, *options, **given)  # pyright: ignore[reportArgumentType] - DavServer's own
-        started.append(server.__enter__())
-        return server
+        def start(*options: str, data: Path = tmp_path / "data", **given: object) -> DavServer:
+            server = DavServer(data, *options, **given)  # pyright: ignore[reportArgumentType] - DavServer's own
+            started.callback(lambda: print(server.log_text()[-20_000:]))
+            return started.enter_context(server)
 
-    yield start
-    for server in started:
-        server.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture
