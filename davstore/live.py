@@ -5,6 +5,7 @@ Each is written as its whole element, or None where the node has none.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Scope
 
@@ -15,14 +16,19 @@ from .xml import DAV
 DAVSTORE = "urn:davstore:"
 APACHE = "http://apache.org/dav/props/"
 MICROSOFT = "urn:schemas-microsoft-com:"
+WIN32_MODIFIED = PropertyName(MICROSOFT, "Win32LastModifiedTime")
 EXECUTABLE = 0o111
 SHOWN = frozenset({Kind.COLLECTION, Kind.FILE})
 """The kinds that HTTP shows; the others are for POSIX."""
 UNKNOWN_TYPE = "application/octet-stream"
 
 Quota = Callable[[Path], tuple[int, int]]
-Href = Callable[[Path, bool], str]
-"""The URL path of a path, given whether it is a collection's."""
+
+
+class Href(Protocol):
+    def __call__(self, path: Path, /, *, is_collection: bool = False) -> str:
+        """The URL path of a path."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,13 @@ def lockdiscovery(node: Node, scene: Scene) -> str | None:
     locks = scene.locks.get(node.id)
     if not locks:
         return "<D:lockdiscovery/>"
-    return f"<D:lockdiscovery>{''.join(activelock(lock, node, scene.href) for lock in locks)}</D:lockdiscovery>"
+    active = "".join(activelock(lock, node.path, node.is_collection, scene.href) for lock in locks)
+    return f"<D:lockdiscovery>{active}</D:lockdiscovery>"
 
 
-def activelock(lock: Lock, node: Node, href: Href) -> str:
-    """A lock that covers the node, as RFC 4918, section 14.1 has it; its root is an ancestor's or the node's own."""
-    root = href(lock.root, len(lock.root) < len(node.path) or node.is_collection)
+def activelock(lock: Lock, path: Path, is_collection: bool, href: Href) -> str:
+    """A lock that covers the path, as RFC 4918, section 14.1 has it; its root is an ancestor's or the path's own."""
+    root = href(lock.root, is_collection=is_collection or len(lock.root) < len(path))
     scope = "exclusive" if lock.scope is Scope.EXCLUSIVE else "shared"
     return (
         f"<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>"

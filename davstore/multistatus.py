@@ -22,6 +22,12 @@ def response(href: str, propstats: str) -> str:
     return f"<D:response><D:href>{xml.text(href)}</D:href>{propstats}</D:response>"
 
 
+def failure(href: str, status: int) -> str:
+    """What became of a whole resource."""
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    return f"<D:response><D:href>{xml.text(href)}</D:href><D:status>{line}</D:status></D:response>"
+
+
 def answer(responses: Iterable[str], headers: Headers | None = None) -> Response:
     """The responses as one answer, streamed where it is long."""
     body = streaming.body(chain((START,), responses, (END,)))

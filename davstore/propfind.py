@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from wsgidav.dav_error import (
     HTTP_BAD_REQUEST,
@@ -17,14 +17,12 @@ from wsgidav.dav_error import (
 from core.errors import NotFound
 from core.model import Node, PropertyName
 
-from . import multistatus, xml
+from . import hrefs, multistatus, xml
 from .dates import http_date
-from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, SHOWN, Property, Scene
+from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, SHOWN, WIN32_MODIFIED, Property, Scene
 from .request import UNQUOTED, Headers, Request, Response
 from .xml import DAV, Element
 
-PLAIN = re.compile(r"/[A-Za-z0-9\-._~!$'()*+,;=:@%/]*", re.ASCII)
-WIN32_MODIFIED = PropertyName(MICROSOFT, "Win32LastModifiedTime")
 LOCKDISCOVERY = PropertyName(DAV, "lockdiscovery")
 
 Render = Callable[[Node, Scene], str]
@@ -56,7 +54,7 @@ def handle(request: Request) -> Response:
 
 
 def _responses(request: Request, node: Node, depth: str, question: Question) -> Iterator[str]:
-    own = spelled(request, is_collection=node.is_collection)
+    own = hrefs.spelled(request, is_collection=node.is_collection)
     without_self = node.is_collection and "noroot" in request.header("Depth").lower()
     if not without_self:
         scene = _scene(request, [node], question)
@@ -83,20 +81,11 @@ def _segment(member: Node) -> str:
 
 def _scene(request: Request, nodes: Sequence[Node], question: Question) -> Scene:
     return Scene(
-        href=lambda path, is_collection: request.href(path, is_collection=is_collection),
+        href=request.href,
         quota=cache(request.namespace.quota),
         locks=request.namespace.locks(nodes) if question.needs_locks else {},
         dead=request.namespace.properties(nodes) if question.needs_dead else {},
     )
-
-
-def spelled(request: Request, *, is_collection: bool) -> str:
-    """The URL path as the client spelled it, since some compare hrefs as text; ours where theirs is not plain."""
-    ours = request.href(request.path, is_collection=is_collection)
-    raw = str(request.environ.get("REQUEST_URI") or request.environ.get("RAW_URI") or "").partition("?")[0]
-    theirs = raw.rstrip("/") + ("/" if ours.endswith("/") else "")
-    is_same = unquote(theirs) == unquote(ours) and theirs.count("/") == ours.count("/")
-    return theirs if is_same and PLAIN.fullmatch(theirs) else ours
 
 
 def _is_minimal(request: Request) -> bool:
