@@ -1,0 +1,236 @@
+"""Worker processes: the parent listens once and supervises, the children share the socket and serve.
+
+The parent has no threads and no database, so forking is safe. It takes signals one by one, never in a handler.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import NoReturn
+
+from davstore.connection import Application, Server
+from davstore.limits import Limits
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+BACKOFF_FIRST = 0.1
+BACKOFF_MAX = 10.0
+STEADY_SECONDS = 10.0
+STARTUP_FAILED = 1
+ENDED_AT_ONCE = 128 + signal.SIGTERM
+
+_HEEDED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX = -8
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError, with the address in its message, when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return sock
+
+
+def run(
+    make_app: Callable[[], Application],
+    sock: socket.socket,
+    workers: int = 1,
+    ready: Callable[[], None] | None = None,
+    limits: Limits | None = None,
+    grace: float = 10.0,
+    pin: bool = True,
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. Runs in the main thread.
+
+    `make_app` is called in every child. `ready` is called once, here, when all serve. A child that ends is replaced,
+    later each time it does not last; one that fails before the first `ready` ends everything. A second signal ends
+    everything at once.
+    """
+    _tune_allocator()
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
+    try:
+        return _Supervisor(make_app, sock, limits or Limits(), grace, workers, pin).supervise(ready)
+    finally:
+        sock.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+@dataclass(slots=True)
+class _Place:
+    """One of the N workers: who fills it, and when it is to be filled again."""
+
+    number: int
+    pid: int = 0
+    started: float = 0.0
+    restart_at: float = 0.0
+    backoff: float = BACKOFF_FIRST
+    readiness: int = -1
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        make_app: Callable[[], Application],
+        sock: socket.socket,
+        limits: Limits,
+        grace: float,
+        workers: int,
+        pin: bool,
+    ) -> None:
+        self._make_app = make_app
+        self._socket = sock
+        self._limits = limits
+        self._grace = grace
+        self._places = [_Place(number) for number in range(workers)]
+        cpus = sorted(os.sched_getaffinity(0))
+        self._cpus = cpus if pin and len(cpus) > 1 else []
+        self._pid = os.getpid()
+        self._is_draining = False
+
+    def supervise(self, ready: Callable[[], None] | None) -> int:
+        for place in self._places:
+            self._fill(place)
+        failure = self._await_ready()
+        if failure is None:
+            if ready is not None:
+                ready()
+            failure = self._keep_filled()
+        return self._drain() if failure is None else failure
+
+    def _await_ready(self) -> int | None:
+        while waiting := [place for place in self._places if place.readiness >= 0]:
+            heard = signal.sigtimedwait(_HEEDED, 0.02)
+            if heard and heard.si_signo != signal.SIGCHLD:
+                return self._drain()
+            if not all(map(_hears_from, waiting)):
+                self._drain()
+                return STARTUP_FAILED
+        return None
+
+    def _keep_filled(self) -> int | None:
+        """Returns when asked to stop."""
+        while True:
+            heard = signal.sigtimedwait(_HEEDED, self._seconds_to_restart())
+            if heard and heard.si_signo != signal.SIGCHLD:
+                return None
+            self._reap()
+            for place in self._places:
+                if not place.pid and place.restart_at <= monotonic():
+                    self._fill(place)
+
+    def _drain(self) -> int:
+        """Every child has ended: in its own time after SIGTERM, or at once after a second signal."""
+        self._is_draining = True
+        self._socket.close()
+        self._kill(signal.SIGTERM)
+        while any(place.pid for place in self._places):
+            heard = signal.sigtimedwait(_HEEDED, 1.0)
+            self._reap()
+            if heard and heard.si_signo != signal.SIGCHLD:
+                self._kill(signal.SIGKILL)
+                return ENDED_AT_ONCE
+        return 0
+
+    def _seconds_to_restart(self) -> float:
+        due = [place.restart_at for place in self._places if not place.pid]
+        return max(min(due) - monotonic(), 0.0) if due else 3600.0
+
+    def _reap(self) -> None:
+        for place in self._places:
+            if place.pid and os.waitpid(place.pid, os.WNOHANG)[0]:
+                lasted = monotonic() - place.started
+                place.backoff = BACKOFF_FIRST if lasted > STEADY_SECONDS else min(place.backoff * 2, BACKOFF_MAX)
+                place.restart_at = monotonic() + place.backoff
+                level = logging.INFO if self._is_draining else logging.WARNING
+                log.log(level, "worker %d (pid %d) ended after %.1f s", place.number, place.pid, lasted)
+                place.pid = 0
+
+    def _kill(self, number: signal.Signals) -> None:
+        for place in self._places:
+            if place.pid:
+                os.kill(place.pid, number)
+
+    def _fill(self, place: _Place) -> None:
+        place.readiness, readiness = os.pipe()
+        os.set_blocking(place.readiness, False)
+        place.started = monotonic()
+        place.pid = os.fork()
+        if not place.pid:
+            self._be_child(place, readiness)
+        os.close(readiness)
+
+    def _be_child(self, place: _Place, readiness: int) -> NoReturn:
+        """Whatever happens, a child never returns into its parent's program."""
+        status = STARTUP_FAILED
+        try:
+            status = self._serve(place, readiness)
+        except BaseException:
+            log.exception("worker %d failed", place.number)
+        finally:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _serve(self, place: _Place, readiness: int) -> int:
+        """SIGINT comes to the whole terminal, and the parent passes it on as SIGTERM."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
+        _end_with_parent(self._pid)
+        if self._cpus:
+            os.sched_setaffinity(0, {self._cpus[(self._pid + place.number) % len(self._cpus)]})
+        server = Server(self._socket, self._make_app(), self._limits, multiprocess=len(self._places) > 1)
+        signal.signal(signal.SIGTERM, lambda *_: server.leave())
+        gc.collect()
+        gc.freeze()
+        os.write(readiness, b"1")
+        os.close(readiness)
+        server.serve()
+        server.stop(self._grace)
+        return 0
+
+
+def _hears_from(place: _Place) -> bool:
+    """False when the child ended before it served."""
+    try:
+        word = os.read(place.readiness, 1)
+    except BlockingIOError:
+        return True
+    os.close(place.readiness)
+    place.readiness = -1
+    return bool(word)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Even a killed parent takes its children along: they drain as on SIGTERM."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(STARTUP_FAILED)
+
+
+def _tune_allocator() -> None:
+    """Two malloc arenas, as MALLOC_ARENA_MAX=2: with one per thread, memory grows with the pool and stays."""
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
