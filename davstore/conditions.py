@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from wsgidav.dav_error import HTTP_BAD_GATEWAY, HTTP_BAD_REQUEST, DAVError
 
@@ -43,7 +44,7 @@ class TestList:
 def expectation(environ: Environ, path: Path, resolve: Resolve, destination: Path | None = None) -> Expect:
     """What the request's headers demand of the tree; checked before the body and again in the commit.
 
-    `resolve` gives the path of a URL in the header. A token in an untagged list may be of the `destination`'s lock:
+    `resolve` gives the path of a URL in the header. A token in a list about `path` may be of the `destination`'s lock:
     clients that rename over a file which they have locked send it so. Raises DAVError 400.
     """
     method = environ["REQUEST_METHOD"]
@@ -58,7 +59,7 @@ def expectation(environ: Environ, path: Path, resolve: Resolve, destination: Pat
     def check(look: Look) -> None:
         if has_validators:
             _check_validators(environ, path, look)
-        if header is not None and not any(_holds(one, tests, path, destination, look) for one, tests in lists):
+        if header is not None and not _hold(lists, path, destination, look):
             raise PreconditionFailed(path, "the If header does not hold")
 
     tokens = frozenset(test.token for _, tests in lists for test in tests if test.token)
@@ -83,20 +84,19 @@ def evaluate(environ: Environ, etag: str, modified: Instant, exists: bool, metho
 
 def parse_if(header: str) -> tuple[TestList, ...]:
     """The lists of an `If` header, any of which must hold. Raises DAVError 400."""
-    tokens = list(_tokens(header))
     lists: list[TestList] = []
     resource: str | None = None
-    at = 0
-    while at < len(tokens):
-        kind, value = tokens[at]
-        if kind == "url" and (resource is not None or not lists) and tokens[at + 1 : at + 2] == [("(", "")]:
-            resource, at = value, at + 1
-        if tokens[at] != ("(", ""):
+    is_tagged = False
+    tokens = _tokens(header)
+    for kind, value in tokens:
+        if kind == "url" and not is_tagged and (resource is not None or not lists):
+            resource, is_tagged = value, True
+        elif kind == "(":
+            lists.append(TestList(resource, tuple(_tests(_list(tokens)))))
+            is_tagged = False
+        else:
             raise _malformed()
-        end = tokens.index((")", ""), at) if (")", "") in tokens[at:] else at
-        lists.append(TestList(resource, tuple(_tests(tokens[at + 1 : end]))))
-        at = end + 1
-    if not lists or not all(one.tests for one in lists):
+    if is_tagged or not lists or not all(one.tests for one in lists):
         raise _malformed()
     return tuple(lists)
 
@@ -117,7 +117,15 @@ def _tokens(header: str) -> Iterator[tuple[str, str]]:
             yield ("weak" if weak else "etag"), etag
 
 
-def _tests(tokens: list[tuple[str, str]]) -> Iterator[Test]:
+def _list(tokens: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for token in tokens:
+        if token[0] == ")":
+            return
+        yield token
+    raise _malformed()
+
+
+def _tests(tokens: Iterator[tuple[str, str]]) -> Iterator[Test]:
     negated = False
     for kind, value in tokens:
         if kind == "not" and not negated:
@@ -158,14 +166,18 @@ def _located(url: str, resolve: Resolve) -> Path | None:
         raise
 
 
-def _holds(resource: Path | None, tests: tuple[Test, ...], path: Path, destination: Path | None, look: Look) -> bool:
-    if resource is None:
-        return False
-    node = look.node(resource)
-    etag = node.etag if node else None
-    own = {lock.token for lock in look.locks(resource)}
-    others = {lock.token for lock in look.locks(destination)} if destination and resource == path else set[str]()
-    return all(_passes(test, etag, own, others) for test in tests)
+def _hold(lists: tuple[Located, ...], path: Path, destination: Path | None, look: Look) -> bool:
+    others = {lock.token for lock in look.locks(destination)} if destination else set[str]()
+
+    @cache
+    def facts(resource: Path) -> tuple[str | None, set[str], set[str]]:
+        node = look.node(resource)
+        own = {lock.token for lock in look.locks(resource)}
+        return node and node.etag, own, others if resource == path else set()
+
+    return any(
+        resource is not None and all(_passes(test, *facts(resource)) for test in tests) for resource, tests in lists
+    )
 
 
 def _passes(test: Test, etag: str | None, tokens: set[str], others: set[str]) -> bool:
