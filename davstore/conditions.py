@@ -22,10 +22,11 @@ Resolve = Callable[[str], Path]
 
 _entity_tag = re.compile(r'(W/)?"([^"]*)"|([^\s,"]+)')
 _if_token = re.compile(r'\s*(?:([()])|(not)(?=[\s<[])|<([^<>]*)>|\[\s*(W/)?"([^"]*)"\s*\])', re.IGNORECASE)
+_cut_off = re.compile(r"(?<=\))\s*\([^()]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """One condition of a list: the resource has this lock token, or this entity tag (None: a weak one, never equal)."""
 
     token: str | None = None
@@ -34,11 +35,11 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class TestList:
+class ConditionList:
     """What must hold together for the resource; None is the one in the request line."""
 
     resource: str | None
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
 
 
 def expectation(environ: Environ, path: Path, resolve: Resolve, destination: Path | None = None) -> Expect:
@@ -82,17 +83,20 @@ def evaluate(environ: Environ, etag: str, modified: Instant, exists: bool, metho
     return None
 
 
-def parse_if(header: str) -> tuple[TestList, ...]:
-    """The lists of an `If` header, any of which must hold. Raises DAVError 400."""
-    lists: list[TestList] = []
+def parse_if(header: str) -> tuple[ConditionList, ...]:
+    """The lists of an `If` header, any of which must hold. Raises DAVError 400.
+
+    A last list that was cut off holds nothing, and those before it count: litmus cuts its header after 199 bytes.
+    """
+    lists: list[ConditionList] = []
     resource: str | None = None
     is_tagged = False
-    tokens = _tokens(header)
+    tokens = _tokens(_cut_off.sub("", header))
     for kind, value in tokens:
         if kind == "url" and not is_tagged and (resource is not None or not lists):
             resource, is_tagged = value, True
         elif kind == "(":
-            lists.append(TestList(resource, tuple(_tests(_list(tokens)))))
+            lists.append(ConditionList(resource, tuple(_tests(_list(tokens)))))
             is_tagged = False
         else:
             raise _malformed()
@@ -125,7 +129,7 @@ def _list(tokens: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     raise _malformed()
 
 
-def _tests(tokens: Iterator[tuple[str, str]]) -> Iterator[Test]:
+def _tests(tokens: Iterator[tuple[str, str]]) -> Iterator[Condition]:
     negated = False
     for kind, value in tokens:
         if kind == "not" and not negated:
@@ -133,11 +137,11 @@ def _tests(tokens: Iterator[tuple[str, str]]) -> Iterator[Test]:
             continue
         match kind:
             case "url" if ":" in value:
-                yield Test(token=value, negated=negated)
+                yield Condition(token=value, negated=negated)
             case "etag":
-                yield Test(etag=value, negated=negated)
+                yield Condition(etag=value, negated=negated)
             case "weak":
-                yield Test(negated=negated)
+                yield Condition(negated=negated)
             case _:
                 raise _malformed()
         negated = False
@@ -149,10 +153,10 @@ def _malformed() -> DAVError:
     return DAVError(HTTP_BAD_REQUEST, "the If header is malformed")
 
 
-Located = tuple[Path | None, tuple[Test, ...]]
+Located = tuple[Path | None, tuple[Condition, ...]]
 
 
-def _resolved(lists: tuple[TestList, ...], path: Path, resolve: Resolve) -> tuple[Located, ...]:
+def _resolved(lists: tuple[ConditionList, ...], path: Path, resolve: Resolve) -> tuple[Located, ...]:
     return tuple((path if one.resource is None else _located(one.resource, resolve), one.tests) for one in lists)
 
 
@@ -180,7 +184,7 @@ def _hold(lists: tuple[Located, ...], path: Path, destination: Path | None, look
     )
 
 
-def _passes(test: Test, etag: str | None, tokens: set[str], others: set[str]) -> bool:
+def _passes(test: Condition, etag: str | None, tokens: set[str], others: set[str]) -> bool:
     if test.token is None:
         return (test.etag is not None and test.etag == etag) is not test.negated
     return test.token not in tokens if test.negated else test.token in tokens | others

@@ -12,7 +12,7 @@ from wsgidav.dav_error import DAVError
 from core.errors import InvalidPath, PreconditionFailed
 from core.model import BucketId, Descriptor, Digest, Instant, Kind, Lock, Node, NodeId, Path, Scope, instant
 from davstore.addresses import resolved
-from davstore.conditions import TestList, evaluate, expectation, parse_if
+from davstore.conditions import ConditionList, evaluate, expectation, parse_if
 from davstore.errors import refused
 from davstore.request import Environ
 
@@ -57,7 +57,7 @@ def request(method: str, **headers: str) -> Environ:
 class BadRequest(Exception): ...
 
 
-def parsed_if(header: str) -> tuple[TestList, ...]:
+def parsed_if(header: str) -> tuple[ConditionList, ...]:
     try:
         return parse_if(header)
     except DAVError as refusal:
@@ -153,6 +153,9 @@ IF_HEADERS = [
     # RFC 9110, 8.8.3.2: a weak entity tag is never strongly equal.
     ('([W/"one"])', False),
     ('(Not [W/"one"])', True),
+    # litmus 0.13 has a buffer of 200 bytes for the header, too short for two SHA-256 digests and a lock token.
+    (f'(<{A}> ["one"]) (Not <DAV:no-lock> ["on', True),
+    (f'(<{B}> ["one"]) (Not <DAV:no-lock> ["on', False),
     # Tags: an absolute path, an absolute URL in any spelling of the own host; another server's holds nothing.
     (f'</files/other> (<{B}> ["two"])', True),
     (f"</files/other> (<{A}>)", False),
