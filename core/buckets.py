@@ -4,10 +4,10 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 
 from . import uids
-from .database import Transaction
+from .database import AnyRow, Transaction
 from .errors import AlreadyExists, NotFound, QuotaExceeded
 from .model import Bucket, BucketId
 from .policy import BucketPolicy, Versions
@@ -30,8 +30,8 @@ def get(tx: Transaction, name: str) -> Bucket:
     return bucket
 
 
-def by_id(tx: Transaction, id: BucketId) -> Bucket:
-    return _bucket(tx.execute(_BUCKET.where(buckets.c.id == id)).one())
+def by_id(tx: Transaction, bucket: BucketId) -> Bucket:
+    return _bucket(tx.execute(_BUCKET.where(buckets.c.id == bucket)).one())
 
 
 def every(tx: Transaction) -> list[Bucket]:
@@ -111,7 +111,7 @@ def _duration(nanoseconds: int) -> timedelta:
 
 
 def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> int:
-    """The bucket's next `seq`; its counters move by `files` and `size` bytes. Raises QuotaExceeded where they grow too far."""
+    """The bucket's next `seq`; its counters move by `files` and `size` bytes. Raises QuotaExceeded."""
     moved = (
         update(buckets)
         .where(buckets.c.id == bucket.id)
@@ -124,7 +124,7 @@ def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> i
     return seq
 
 
-def _bucket(row: Row[Any]) -> Bucket:
+def _bucket(row: AnyRow) -> Bucket:
     values = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - the documented name of a row's mapping
     values["types"] = tuple(values["types"])
     return Bucket(**{name: values[name] for name in _FIELDS})

@@ -60,9 +60,9 @@ class Contents:
         except NotFound:
             raise Corrupt(content.digest, "its blob is missing") from None
 
-    def _open_again(self, node: Node, object: ObjectId) -> BinaryIO:
+    def _open_again(self, node: Node, vouching: ObjectId) -> BinaryIO:
         with self._database.read() as tx:
-            now = objects.located(tx, object)
+            now = objects.located(tx, vouching)
         if now is None:
             raise NotFound(node.path, "was removed meanwhile")
         return self.read(now)

@@ -22,14 +22,14 @@ def bring(database: Database, contents: Contents, source: Path, target: Path) ->
         place = guards.source(tx, source)
         bucket = buckets.find(tx, target[0])
         missing = subtrees.lacking(tx, place.node.id, bucket) if place.node and bucket else []
-    for object in missing:
+    for content in missing:
         if bucket:
-            _bring_one(database, contents, object, bucket)
+            _bring_one(database, contents, content, bucket)
 
 
-def _bring_one(database: Database, contents: Contents, object: ObjectId, bucket: Bucket) -> None:
+def _bring_one(database: Database, contents: Contents, wanted: ObjectId, bucket: Bucket) -> None:
     with database.read() as tx:
-        content = objects.located(tx, object)
+        content = objects.located(tx, wanted)
     if content is None:
         return
     with contents.read(content) as reader, contents.draft(bucket) as draft:

@@ -7,13 +7,13 @@ transactions that committed before it began; PostgreSQL does the same by itself.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -24,6 +24,9 @@ from .model import BucketId, Instant
 from .wal import SharedSync, UnsyncedLog, WriterQueue
 
 Durability = Literal["fsync", "os"]
+Result = CursorResult[*tuple[Any, ...]]
+AnyRow = Row[*tuple[Any, ...]]
+Query = Select[*tuple[Any, ...]]
 
 NO_BUCKET = BucketId(0)
 """The writer lock of what belongs to no bucket: accounts, storages, the list of buckets."""
@@ -54,7 +57,7 @@ class Transaction:
     def dialect(self) -> str:
         return self.connection.dialect.name
 
-    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+    def execute(self, statement: Executable, parameters: Any = None) -> Result:
         return self.connection.execute(statement, parameters)
 
     def scalar(self, statement: Executable, parameters: Any = None) -> Any:
@@ -109,14 +112,14 @@ class Database:
         self.writer = self.engine.execution_options(isolation_level="READ COMMITTED")
 
     @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self) -> Generator[Transaction]:
         """A consistent snapshot. Never wait for a socket inside."""
         with translated(), self.reader.connect() as connection, connection.begin() as transaction:
             yield Transaction(connection)
             transaction.rollback()
 
     @contextmanager
-    def write(self, *buckets: BucketId) -> Iterator[Transaction]:
+    def write(self, *buckets: BucketId) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns."""
         with ExitStack() as held, translated():
             if self._queue:
@@ -158,7 +161,7 @@ def _take_turns(connection: Connection, buckets: tuple[BucketId, ...]) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Driver failures in the store's words; broken constraints and wrong statements are ours, and pass as they are."""
     try:
         yield

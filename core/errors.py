@@ -30,18 +30,19 @@ Refusal
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class Refusal(Exception):
     """Says what was refused (`subject`) and, where it is not plain from the kind, why (`reason`)."""
 
-    def __init__(self, subject: object = "", reason: str = "") -> None:
+    def __init__(self, subject: str | Path | tuple[str, ...] = "", reason: str = "") -> None:
         super().__init__(subject, reason)
         self.subject = subject
         self.reason = reason
 
     def __str__(self) -> str:
-        subject = "/" + "/".join(map(str, self.subject)) if isinstance(self.subject, tuple) else str(self.subject)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - a path is a tuple of names
+        subject = "/" + "/".join(self.subject) if isinstance(self.subject, tuple) else str(self.subject)
         return ": ".join(part for part in (subject, self.reason) if part) or type(self).__name__
 
 

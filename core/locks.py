@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from . import subtrees
-from .database import Transaction
+from .database import AnyRow, Query, Transaction
 from .errors import Forbidden, LockConflict, Locked, NoSuchLock, PreconditionFailed
 from .model import Caller, Expect, Instant, Lock, LockRequest, NodeId, Path, Scope
 from .schema import locks
@@ -36,16 +36,16 @@ def every(tx: Transaction) -> list[Lock]:
     return [_lock(tx, row, path_of(tx, row.node) or ()) for row in tx.execute(_live(tx))]
 
 
-def _live(tx: Transaction) -> Select[Any]:
+def _live(tx: Transaction) -> Query:
     return select(locks).where(locks.c.expires > tx.now).order_by(locks.c.created.desc(), locks.c.token)
 
 
 def _chain(place: Place) -> dict[NodeId, Path]:
     ids = [*place.parents, *([place.node.id] if place.node else [])]
-    return {id: place.path[: n + 1] for n, id in enumerate(ids)}
+    return {node: place.path[: n + 1] for n, node in enumerate(ids)}
 
 
-def _lock(tx: Transaction, row: Row[Any], root: Path) -> Lock:
+def _lock(tx: Transaction, row: AnyRow, root: Path) -> Lock:
     scope = Scope.EXCLUSIVE if row.exclusive else Scope.SHARED
     return Lock(
         row.token, root, row.infinite, scope, row.owner, row.principal, row.timeout, row.expires, row.expires - tx.now
@@ -91,7 +91,7 @@ def acquire(tx: Transaction, caller: Caller, place: Place, request: LockRequest,
     if against:
         raise LockConflict(sorted(against))
     tx.execute(delete(locks).where(locks.c.expires <= tx.now))
-    values = {
+    values: dict[str, Any] = {
         "token": uuid4().urn,
         "infinite": request.infinite,
         "owner": request.owner,

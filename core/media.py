@@ -22,6 +22,6 @@ def type_of(name: str, declared: str) -> str:
 
 
 def admit(bucket: Bucket, path: Path, media_type: str, size: int | None) -> None:
-    """Raises UnsupportedMediaType for what the bucket does not take. Empty files always pass: clients make them first."""
+    """Raises UnsupportedMediaType for what the bucket does not take. Empty files pass."""
     if size != 0 and bucket.types and not any(fnmatchcase(media_type, pattern) for pattern in bucket.types):
         raise UnsupportedMediaType(path, f"is {media_type}; the bucket takes {', '.join(bucket.types)}")

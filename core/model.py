@@ -205,7 +205,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a bucket holds. `files` and `logical_bytes` include the trash, as the quota does; `unique_bytes` are live."""
+    """What a bucket holds. `files` and `logical_bytes` include the trash, as the quota does; `unique_bytes` live."""
 
     bucket: str
     files: int

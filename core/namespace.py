@@ -11,14 +11,13 @@ from typing import BinaryIO, TypeVar
 
 from sqlalchemy import update
 
-from . import buckets, crossing, guards, locks, media, objects, properties, relocation, tree, versions
+from . import buckets, crossing, files, guards, locks, media, properties, relocation, tree
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import (
     AlreadyExists,
     Forbidden,
     InvalidMove,
-    IsACollection,
     NotACollection,
     NotFound,
     QuotaExceeded,
@@ -30,7 +29,6 @@ from .model import (
     Bucket,
     BucketId,
     Caller,
-    Descriptor,
     Expect,
     Instant,
     Kind,
@@ -45,7 +43,7 @@ from .model import (
 )
 from .objects import BlobNeeded
 from .schema import nodes
-from .staging import Draft, Sealed
+from .staging import Draft
 from .tree import Place
 
 ATTEMPTS = 5
@@ -150,7 +148,7 @@ class Namespace:
         """Raises all that `put` would, as far as it can be known before the bytes come."""
         guards.writable(path, self.caller)
         with self.database.read() as tx:
-            place = self._put_place(tx, path, expect)
+            place = files.place(tx, self.caller, path, expect)
             self.contents.admit(place.bucket, size)
             media.admit(place.bucket, path, media.type_of(path[-1], media_type), size)
             old = place.node.size if place.node else 0
@@ -162,16 +160,6 @@ class Namespace:
                 raise QuotaExceeded(path, f"the bucket takes {place.bucket.quota} bytes, the trash included")
         if size is not None and size > self._free(place.bucket):
             raise QuotaExceeded(path, "the disk has not so much room")
-
-    def _put_place(self, tx: Transaction, path: Path, expect: Expect) -> Place:
-        guards.holds(tx, expect)
-        place = guards.target(tx, path)
-        if place.node and place.node.is_collection:
-            raise IsACollection(path)
-        if place.node and place.node.kind is not Kind.FILE:
-            raise Forbidden(path, "the name belongs to something that only the mount shows")
-        locks.require(tx, self.caller, expect, place, member=place.node is None)
-        return place
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
@@ -201,41 +189,9 @@ class Namespace:
         def attempt() -> Outcome:
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
-                return self._put(tx, path, content, blob, media_type, modified, expect)
+                return files.write(tx, self.caller, path, content, blob, media_type, modified, expect)
 
         return self._with_bytes(attempt)
-
-    def _put(
-        self,
-        tx: Transaction,
-        path: Path,
-        content: Sealed,
-        blob: Descriptor | None,
-        declared: str,
-        modified: Instant | None,
-        expect: Expect,
-    ) -> Outcome:
-        place = self._put_place(tx, path, expect)
-        assert place.parent
-        media_type = media.type_of(path[-1], declared)
-        media.admit(place.bucket, path, media_type, content.size)
-        old = place.node
-        seq = buckets.advance(tx, place.bucket, 0 if old else 1, content.size - (old.size if old else 0))
-        object = objects.adopt(tx, place.bucket, content, blob)
-        at = tx.now if modified is None else modified
-        if old:
-            versions.replace_content(tx, old, object, content.size, media_type, at, author=self.caller.name, seq=seq)
-            node = old.id
-        else:
-            values = {
-                "kind": Kind.FILE,
-                "object": object,
-                "size": content.size,
-                "media_type": media_type,
-                "modified": at,
-            }
-            node = tree.add(tx, place.bucket.id, place.parent.id, path[-1], seq, author=self.caller.name, **values)
-        return Outcome(_reread(tx, node, place.path), created=old is None)
 
     def _with_bytes(self, attempt: Callable[[], T]) -> T:
         for _ in range(ATTEMPTS):
@@ -260,7 +216,7 @@ class Namespace:
             seq = buckets.advance(tx, place.bucket)
             values = {"kind": Kind.COLLECTION, "mode": 0o755} | ({} if modified is None else {"modified": modified})
             node = tree.add(tx, place.bucket.id, place.parent.id, path[-1], seq, author=self.caller.name, **values)
-            return _reread(tx, node, place.path)
+            return tree.reread(tx, node, place.path)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
         """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""
@@ -329,7 +285,7 @@ class Namespace:
                 here, there = guards.source(tx, source), guards.target(tx, destination)
                 node = act(tx, here, there)
                 relocation.set_modified(tx, node, modified)
-                return Outcome(_reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
+                return Outcome(tree.reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
 
         if involved[0] == involved[1]:
             return attempt()
@@ -363,10 +319,10 @@ class Namespace:
             if executable is not None:
                 mode = mode.op("|")(EXECUTE) if executable else mode.op("&")(~EXECUTE)
             tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(seq=seq, mode=mode, changed=tx.now))
-            return _reread(tx, place.node.id, place.path)
+            return tree.reread(tx, place.node.id, place.path)
 
     def lock(self, path: Path, request: LockRequest, *, expect: Expect = ANYTHING) -> tuple[Lock, bool]:
-        """A new lock, and whether an empty file was made for it (RFC 4918, section 7.3). Raises LockConflict, Locked."""
+        """A new lock, and whether an empty file was made for it (RFC 4918, section 7.3). Raises LockConflict."""
         guards.writable(path, self.caller, deep=1)
         timeout = min(request.timeout or self.lock_limits.default, self.lock_limits.longest)
         with self.database.write(self._bucket(path)) as tx:
@@ -375,18 +331,15 @@ class Namespace:
             created = place.node is None
             if created:
                 locks.require(tx, self.caller, expect, place, member=True)
-                place = self._make_empty(tx, place)
+                with self.contents.draft(place.bucket) as empty:
+                    made = files.write(
+                        tx, self.caller, place.path, empty.seal(), None, "", None, replace(expect, check=None)
+                    )
+                place = replace(place, node=made.node)
             return locks.acquire(tx, self.caller, place, request, timeout), created
 
-    def _make_empty(self, tx: Transaction, place: Place) -> Place:
-        with self.contents.draft(place.bucket) as draft:
-            made = self._put(
-                tx, place.path, draft.seal(), None, "", None, Expect(tokens=frozenset(), as_lock_owner=True)
-            )
-        return replace(place, node=made.node)
-
     def refresh(self, path: Path, timeout: int | None, *, expect: Expect) -> Lock:
-        """The submitted lock that covers the path lives on. Raises PreconditionFailed where there is none, Forbidden."""
+        """The submitted lock that covers the path lives on. Raises PreconditionFailed, Forbidden."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
             guards.holds(tx, expect)
@@ -407,7 +360,3 @@ class Namespace:
 
 
 _BUCKETS = "buckets are made and removed with `davstore bucket`"
-
-
-def _reread(tx: Transaction, node: NodeId, path: Path) -> Node:
-    return replace(tree.by_ids(tx, [node])[node], path=path)

@@ -1,12 +1,10 @@
 """Object rows: one content, kept once per bucket, and where its bytes lie (I2, I3)."""
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, FromClause, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, func, insert, or_, select, update
 
 from . import outbox, uids
 from .blobs.database import insert_inline
-from .database import Transaction
+from .database import AnyRow, Transaction
 from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
 from .schema import digests, holds, objects
 from .staging import Sealed
@@ -60,11 +58,11 @@ def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key:
         created=tx.now,
         touched=tx.now,
     )
-    id: ObjectId = tx.scalar(made.returning(objects.c.id))
+    made_id: ObjectId = tx.scalar(made.returning(objects.c.id))
     others = {name: value for name, value in content.digests.items() if name in {"sha1", "md5"}}
     if others:
-        tx.execute(insert(digests).values(object=id, **others))
-    return id
+        tx.execute(insert(digests).values(object=made_id, **others))
+    return made_id
 
 
 def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> tuple[str, str]:
@@ -89,37 +87,37 @@ def blob_key(bucket: Bucket, digest: Digest) -> str:
     return f"{bucket.name}/{digest[:2]}/{digest[2:4]}/{digest}.{uids.fresh()}"
 
 
-def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> Row[Any] | None:
+def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> AnyRow | None:
     if not bucket.dedup:
         return None
     wanted = (objects.c.bucket == bucket.id) & (objects.c.dedup_key == digest)
     return tx.execute(select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict).where(wanted)).first()
 
 
-def _healthy(row: Row[Any]) -> bool:
+def _healthy(row: AnyRow) -> bool:
     return row.verdict not in {"lost", "corrupt"}
 
 
-def touch(tx: Transaction, id: ObjectId) -> None:
+def touch(tx: Transaction, wanted: ObjectId) -> None:
     """A reference was dropped: worth a look by the collector."""
-    tx.execute(update(objects).where(objects.c.id == id).values(touched=tx.now))
+    tx.execute(update(objects).where(objects.c.id == wanted).values(touched=tx.now))
 
 
-def located(tx: Transaction, id: ObjectId) -> Descriptor | None:
+def located(tx: Transaction, wanted: ObjectId) -> Descriptor | None:
     """Where the bytes are now: they may have moved or been repaired since a row was read."""
     row = tx.execute(
-        select(objects.c.digest, objects.c.size, objects.c.storage, objects.c.key).where(objects.c.id == id)
+        select(objects.c.digest, objects.c.size, objects.c.storage, objects.c.key).where(objects.c.id == wanted)
     ).first()
-    return row and Descriptor(*row)
+    return Descriptor(*row) if row else None
 
 
-def counterpart(tx: Transaction, id: ObjectId, bucket: BucketId) -> ObjectId:
+def counterpart(tx: Transaction, wanted: ObjectId, bucket: BucketId) -> ObjectId:
     """The live object of the same content in another bucket. Raises BlobNeeded where there is none."""
     theirs = objects.alias("theirs")
     same = (
         select(func.min(theirs.c.id))
         .join(objects, objects.c.digest == theirs.c.digest)
-        .where(objects.c.id == id, theirs.c.bucket == bucket, is_sound(theirs))
+        .where(objects.c.id == wanted, theirs.c.bucket == bucket, is_sound(theirs))
     )
     found = tx.scalar(same)
     if found is None:
@@ -132,6 +130,6 @@ def is_sound(rows: FromClause) -> ColumnElement[bool]:
     return and_(rows.c.state == "live", or_(rows.c.verdict.is_(None), rows.c.verdict == "ok"))
 
 
-def hold(tx: Transaction, id: ObjectId, nanoseconds: int, why: str) -> None:
+def hold(tx: Transaction, wanted: ObjectId, nanoseconds: int, why: str) -> None:
     """A reference with an end."""
-    tx.execute(insert(holds).values(object=id, until=tx.now + nanoseconds, why=why))
+    tx.execute(insert(holds).values(object=wanted, until=tx.now + nanoseconds, why=why))

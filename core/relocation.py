@@ -2,10 +2,10 @@
 
 from sqlalchemy import update
 
-from . import buckets, guards, locks, objects, properties, subtrees, trash, tree, versions
+from . import buckets, locks, objects, properties, subtrees, trash, tree, versions
 from .database import Transaction
 from .errors import AlreadyExists, InvalidMove
-from .model import Caller, Expect, Kind, Node, NodeId, Path
+from .model import Bucket, Caller, Expect, Kind, Node, NodeId
 from .paths import within
 from .schema import nodes
 from .tree import Place
@@ -13,7 +13,8 @@ from .tree import Place
 
 def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none."""
-    assert place.node and place.parent
+    assert place.node
+    assert place.parent
     locks.remove_below(tx, place.node.id)
     tree.unlink(tx, place.parent.id, place.path[-1], seq)
     if place.node.links > 1:
@@ -29,7 +30,8 @@ def copy(
     tx: Transaction, caller: Caller, source: Place, target: Place, expect: Expect, *, deep: bool, overwrite: bool
 ) -> NodeId:
     """A second node like the source's, with the same object, at the target. Returns it."""
-    assert source.node and target.parent
+    assert source.node
+    assert target.parent
     _check_overlap(source, target, deep=deep)
     _check_overwrite(target, overwrite=overwrite)
     locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
@@ -49,11 +51,11 @@ def copy(
 
 
 def _write_over(tx: Transaction, caller: Caller, source: Node, target: Node, seq: int, *, crossing: bool) -> None:
-    object = tree.object_of(source)
+    content = tree.object_of(source)
     if crossing:
-        object = objects.counterpart(tx, object, target.bucket)
+        content = objects.counterpart(tx, content, target.bucket)
     versions.replace_content(
-        tx, target, object, source.size, source.media_type, source.modified, author=caller.name, seq=seq
+        tx, target, content, source.size, source.media_type, source.modified, author=caller.name, seq=seq
     )
     properties.replace(tx, target.id, source.id)
 
@@ -63,25 +65,29 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
 
     A file that takes the name of a file takes over its uid, versions and locks: a save-by-rename is a new version.
     """
-    assert source.node and source.parent and target.parent
-    if target.node and target.node.id == source.node.id and target.requested != source.path:
+    assert source.node
+    assert source.parent
+    assert target.parent
+    moved, parent = source.node, target.parent
+    if target.node and target.node.id == moved.id and target.requested != source.path:
         target = target.unmapped()
     _check_overlap(source, target, deep=True)
     _check_overwrite(target, overwrite=overwrite)
     locks.require(tx, caller, expect, source, member=True, inside=True)
     locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
-    locks.remove_below(tx, source.node.id)
+    locks.remove_below(tx, moved.id)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:
-        _change_bucket(tx, source, target, seq)
+        _change_bucket(tx, moved.id, source.bucket, target.bucket, seq)
     if target.node:
-        _make_way(tx, caller, source.node, target, seq)
-    tree.relocate(tx, source, target.parent.id, target.path[-1], seq)
-    return source.node.id
+        _make_way(tx, caller, moved, target, seq)
+    tree.relocate(tx, source, parent.id, target.path[-1], seq)
+    return moved.id
 
 
 def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: int) -> None:
-    assert target.node and target.parent
+    assert target.node
+    assert target.parent
     replaced = target.node
     if not (replaced.kind is heir.kind is Kind.FILE and replaced.links == heir.links == 1):
         remove(tx, target, seq, caller.name)
@@ -92,12 +98,11 @@ def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: i
     buckets.advance(tx, target.bucket, -count, -size)
 
 
-def _change_bucket(tx: Transaction, source: Place, target: Place, seq: int) -> None:
-    assert source.node
-    files, size = tree.size_below(tx, source.node.id)
-    buckets.advance(tx, source.bucket, -files, -size)
-    buckets.advance(tx, target.bucket, files, size)
-    subtrees.transfer(tx, source.node.id, target.bucket, seq)
+def _change_bucket(tx: Transaction, top: NodeId, old: Bucket, new: Bucket, seq: int) -> None:
+    files, size = tree.size_below(tx, top)
+    buckets.advance(tx, old, -files, -size)
+    buckets.advance(tx, new, files, size)
+    subtrees.transfer(tx, top, new, seq)
 
 
 def _check_overlap(source: Place, target: Place, *, deep: bool) -> None:

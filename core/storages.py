@@ -1,15 +1,14 @@
 """The configured storages, opened: each root proves by its marker that it is the one whose blobs the rows name."""
 
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Row, exists, insert, select
+from sqlalchemy import exists, insert, select
 
 from . import uids
 from .blobs import BlobStore
 from .blobs.database import DatabaseBlobs
 from .blobs.local import LocalBlobs
-from .database import Database, Transaction
+from .database import AnyRow, Database, Transaction
 from .errors import Unusable
 from .model import INLINE
 from .schema import objects, purges, storages
@@ -54,7 +53,7 @@ def _registered(database: Database, store: BlobStore) -> tuple[str, bool]:
     return row.uid, row.unused
 
 
-def _row(tx: Transaction, name: str) -> Row[Any] | None:
+def _row(tx: Transaction, name: str) -> AnyRow | None:
     used = exists().where(objects.c.storage == name) | exists().where(purges.c.storage == name)
     return tx.execute(
         select(storages.c.uid, storages.c.type, (~used).label("unused")).where(storages.c.name == name)

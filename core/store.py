@@ -87,7 +87,7 @@ class Store:
         self.database.close()
 
 
-def open(settings: Settings) -> Store:
+def open(settings: Settings) -> Store:  # noqa: A001 - callers write core.store.open, as they write dbm.open
     """The store of these settings, made where there is none. Raises Unusable with what to do about it."""
     database = Database(settings.database.url, settings.database.durability)
     migrations.upgrade(database)

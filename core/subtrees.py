@@ -1,6 +1,6 @@
 """Whole subtrees at once: duplicated, dropped and moved between buckets by sets, whatever their size."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,8 +8,8 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     MetaData,
-    Select,
     Table,
+    case,
     delete,
     exists,
     func,
@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from .database import Transaction
+from .database import Query, Transaction
 from .model import Bucket, Kind, Node, NodeId, ObjectId
 from .objects import is_sound
 from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
@@ -36,7 +36,7 @@ _subtree = Table(
 )
 """The nodes of one subtree and, where it is duplicated, their copies. It lives for one operation."""
 
-_UUID7 = literal_column(
+_UUID7: ColumnElement[Any] = literal_column(
     "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing substring(int8send("
     "(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid"
 )
@@ -68,22 +68,20 @@ def duplicate(
     return top
 
 
-def _members(top: NodeId, *, deep: bool) -> Select[Any]:
+def _members(top: NodeId, *, deep: bool) -> Query:
     if not deep:
         return select(literal(top, Id).label("id"))
     return select(below(top).c.id).distinct()
 
 
-def _copied_nodes(
-    tx: Transaction, source: Node, bucket: Bucket, seq: int, author: str
-) -> tuple[list[str], Select[Any]]:
+def _copied_nodes(tx: Transaction, source: Node, bucket: Bucket, seq: int, author: str) -> tuple[list[str], Query]:
     above = _subtree.alias("above")
     inner = (
         select(func.count())
         .select_from(names.join(above, above.c.old == names.c.parent))
         .where(names.c.node == nodes.c.id)
     )
-    top = (nodes.c.id == source.id).cast(Id)
+    top = case((nodes.c.id == source.id, 1), else_=0)
     fresh: dict[str, ColumnElement[Any]] = {
         "id": _subtree.c.new,
         "uid": func.uuid7() if tx.dialect == "sqlite" else _UUID7,
@@ -172,7 +170,7 @@ def locks_below(tx: Transaction, top: NodeId) -> list[str]:
 
 
 @contextmanager
-def _marked(tx: Transaction, members: Select[Any], *, numbered: bool = False) -> Iterator[None]:
+def _marked(tx: Transaction, members: Query, *, numbered: bool = False) -> Generator[None]:
     _subtree.create(tx.connection)
     inner = members.subquery()
     number: ColumnElement[Any] = literal_column("NULL")

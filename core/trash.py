@@ -1,11 +1,9 @@
 """Removed subtrees: one row each, whatever their size. What is below keeps its names, and comes back with them."""
 
-from typing import Any
-
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from . import uids
-from .database import Transaction
+from .database import AnyRow, Transaction
 from .errors import NotFound
 from .model import Bucket, BucketId, Instant, Kind, Node, NodeId, Trashed
 from .schema import buckets, nodes, trash
@@ -42,7 +40,7 @@ def get(tx: Transaction, uid: str) -> tuple[Trashed, NodeId]:
     raise NotFound(uid, "is not in the trash; `davstore trash ls` lists what is")
 
 
-def _trashed(tx: Transaction, row: Row[Any]) -> Trashed:
+def _trashed(tx: Transaction, row: AnyRow) -> Trashed:
     return Trashed(
         row.uid, tuple(row.path), Kind(row.kind), size_below(tx, row.node)[1], row.by, Instant(row.at), row.until
     )

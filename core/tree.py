@@ -12,7 +12,6 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     FromClause,
-    Row,
     Select,
     and_,
     bindparam,
@@ -25,7 +24,7 @@ from sqlalchemy import (
 )
 
 from . import uids
-from .database import Transaction
+from .database import AnyRow, Query, Transaction
 from .errors import AlreadyExists
 from .model import Bucket, BucketId, Descriptor, Digest, Kind, Node, NodeId, ObjectId, Path
 from .paths import folded
@@ -110,7 +109,7 @@ def _follow(tx: Transaction, start: NodeId, wanted: Path) -> list[tuple[str, Nod
 
 
 @lru_cache
-def _chain(length: int) -> Select[Any]:
+def _chain(length: int) -> Query:
     one = select(literal(1).label("one")).subquery()
     source: FromClause = one
     above: ColumnElement[Any] = bindparam("start", type_=names.c.parent.type)
@@ -138,6 +137,11 @@ def by_ids(tx: Transaction, ids: Sequence[NodeId]) -> dict[NodeId, Node]:
     return {row.id: _node(row, ()) for row in tx.execute(_NODES.where(nodes.c.id.in_(ids)))}
 
 
+def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
+    """The node as it is now."""
+    return replace(by_ids(tx, [node])[node], path=path)
+
+
 def children(tx: Transaction, parent: NodeId, path: Path, after: str | None, limit: int) -> list[Node]:
     """One page of a collection, in the order of the names' bytes."""
     page = (
@@ -160,7 +164,7 @@ def roots(tx: Transaction) -> list[Node]:
     return [_node(row, (row.name,)) for row in tx.execute(page.where(nodes.c.is_root).order_by(buckets.c.name))]
 
 
-def _node(row: Row[Any], path: Path) -> Node:
+def _node(row: AnyRow, path: Path) -> Node:
     content = Descriptor(Digest(row.digest), row.size, row.storage, row.blob_key) if row.object is not None else None
     return Node(
         id=row.id,
@@ -231,7 +235,8 @@ def unlink(tx: Transaction, parent: NodeId, name: str, seq: int) -> None:
 
 def relocate(tx: Transaction, source: Place, parent: NodeId, name: str, seq: int) -> None:
     """The node at `source` gets another name."""
-    assert source.node and source.parent
+    assert source.node
+    assert source.parent
     here = (names.c.parent == source.parent.id) & (names.c.name == source.path[-1])
     tx.execute(update(names).where(here).values(parent=parent, name=name, key=folded(name)))
     tx.execute(update(nodes).where(nodes.c.id == source.node.id).values(changed=tx.now, seq=seq))
@@ -244,7 +249,7 @@ def mark_changed(tx: Transaction, collection: NodeId, seq: int) -> None:
     tx.execute(update(nodes).where(nodes.c.id == collection).values(modified=tx.now, changed=tx.now, seq=seq))
 
 
-def below(top: NodeId | Select[Any]) -> CTE:
+def below(top: NodeId | Query) -> CTE:
     """The ids of a subtree, or of several, tops included, as a recursive table expression with one column `id`."""
     tops = top if isinstance(top, Select) else select(literal(top, names.c.node.type).label("id"))
     tree = tops.cte("below", recursive=True)

@@ -1,14 +1,13 @@
-"""Reads the rows and the storages against the invariants: what `davstore fsck` prints, and every namespace test's last step."""
+"""Reads the rows and the storages against the invariants: what `davstore fsck` prints."""
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text
 
 from .blobs import BlobStore
 from .contents import Contents
-from .database import Database, Transaction
+from .database import Database, Query, Transaction
 from .errors import Refusal
 from .model import Digest, Findings, Kind, Problem
 from .schema import buckets, locks, names, nodes, objects, purges, trash, versions
@@ -107,7 +106,7 @@ def _counters(tx: Transaction) -> Iterator[Problem]:
     )
 
 
-def _each(tx: Transaction, subjects: Select[Any], kind: str, detail: str) -> Iterator[Problem]:
+def _each(tx: Transaction, subjects: Query, kind: str, detail: str) -> Iterator[Problem]:
     for subject in tx.execute(subjects).scalars():
         yield Problem(kind, str(subject), detail)
 
@@ -143,7 +142,7 @@ def _rows(database: Database, storage: str) -> dict[str, int | None]:
             tx.execute(select(purges.c.key).where(purges.c.storage == storage)).scalars()
         )
         vouched = tx.execute(select(objects.c.key, objects.c.size).where(objects.c.storage == storage))
-        return due | {key: size for key, size in vouched}
+        return due | {row.key: row.size for row in vouched}
 
 
 def _unknown_storages(database: Database, contents: Contents) -> list[Problem]:
@@ -170,6 +169,9 @@ def _digests(database: Database, contents: Contents) -> Iterator[Problem]:
 def _digest(contents: Contents, storage: str, key: str) -> Digest | None:
     try:
         with contents.store(storage).open(key) as blob:
-            return Digest(hashlib.file_digest(blob, "sha256").hexdigest())
+            found = hashlib.sha256()
+            while block := blob.read(HASH_BLOCK):
+                found.update(block)
+            return Digest(found.hexdigest())
     except (Refusal, OSError):
         return None

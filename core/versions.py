@@ -1,11 +1,9 @@
 """Older contents of files. Empty contents never become versions; rewrites by one principal within a minute are one."""
 
-from typing import Any
-
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 
 from . import objects, uids
-from .database import Transaction
+from .database import AnyRow, Transaction
 from .model import SECOND, Digest, Node, NodeId, ObjectId, Version
 from .schema import nodes, versions
 from .schema import objects as object_rows
@@ -15,14 +13,14 @@ BURST = 60 * SECOND
 
 
 def replace_content(
-    tx: Transaction, node: Node, object: ObjectId, size: int, media_type: str, modified: int, *, author: str, seq: int
+    tx: Transaction, node: Node, new: ObjectId, size: int, media_type: str, modified: int, *, author: str, seq: int
 ) -> None:
     """The node has other content; the old one is kept as a version where it is one. The same bytes again are none."""
     old = tx.execute(
         select(nodes.c.object, nodes.c.size, nodes.c.author, nodes.c.rewritten).where(nodes.c.id == node.id)
     ).one()
     rewritten: int | None = old.rewritten
-    if old.object != object:
+    if old.object != new:
         if old.size and not _same_burst(tx, old, author):
             keep(tx, node, author=old.author)
         objects.touch(tx, old.object)
@@ -31,7 +29,7 @@ def replace_content(
         update(nodes)
         .where(nodes.c.id == node.id)
         .values(
-            object=object,
+            object=new,
             size=size,
             media_type=media_type,
             modified=modified,
@@ -43,7 +41,7 @@ def replace_content(
     )
 
 
-def _same_burst(tx: Transaction, old: Row[Any], author: str) -> bool:
+def _same_burst(tx: Transaction, old: AnyRow, author: str) -> bool:
     """The first content of a file is always kept: only what replaced another content is a rewrite."""
     return old.rewritten is not None and old.author == author and tx.now - old.rewritten < BURST
 
@@ -65,7 +63,8 @@ def keep(tx: Transaction, node: Node, *, author: str, under: NodeId | None = Non
 
 
 def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
-    """A file was renamed over another: the asset goes on in `heir`, with the uid, versions and last content of `replaced`.
+    """A file was renamed over another: the asset goes on in `heir`, with the uid, versions
+    and last content of `replaced`.
 
     `replaced` must be dropped right after.
     """

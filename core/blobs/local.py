@@ -99,7 +99,10 @@ class LocalBlobs:
             raise Unusable(self.root, f"cannot be used ({error.reason}); {remedy}") from error
         if found != uid:
             what = f"belongs to another storage ({found})" if found else f"holds no storage ({MARKER} is missing)"
-            raise Unusable(self.root, f"{what}; mount the disk of storage {self.name}, or correct its path")
+            remedy = (
+                "choose another directory" if new else f"mount the disk of storage {self.name}, or correct its path"
+            )
+            raise Unusable(self.root, f"{what}; {remedy}")
         self._uid = uid
 
     def _founded(self, uid: str) -> str:

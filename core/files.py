@@ -1,0 +1,57 @@
+"""Files get their content here, inside the transaction that commits it."""
+
+from . import buckets, guards, locks, media, objects, tree, versions
+from .database import Transaction
+from .errors import Forbidden, IsACollection
+from .model import Caller, Descriptor, Expect, Instant, Kind, Outcome, Path
+from .staging import Sealed
+from .tree import Place
+
+
+def place(tx: Transaction, caller: Caller, path: Path, expect: Expect) -> Place:
+    """Where a content may be written: expectations hold, the parent is there, no lock stands in the way.
+
+    Raises PreconditionFailed, NoParent, IsACollection, Forbidden, Locked.
+    """
+    guards.holds(tx, expect)
+    found = guards.target(tx, path)
+    if found.node and found.node.is_collection:
+        raise IsACollection(path)
+    if found.node and found.node.kind is not Kind.FILE:
+        raise Forbidden(path, "the name belongs to something that only the mount shows")
+    locks.require(tx, caller, expect, found, member=found.node is None)
+    return found
+
+
+def write(
+    tx: Transaction,
+    caller: Caller,
+    path: Path,
+    content: Sealed,
+    blob: Descriptor | None,
+    declared: str,
+    modified: Instant | None,
+    expect: Expect,
+) -> Outcome:
+    """The file has this content; the old one is a version. Raises also QuotaExceeded, BlobNeeded."""
+    here = place(tx, caller, path, expect)
+    assert here.parent
+    media_type = media.type_of(path[-1], declared)
+    media.admit(here.bucket, path, media_type, content.size)
+    old = here.node
+    seq = buckets.advance(tx, here.bucket, 0 if old else 1, content.size - (old.size if old else 0))
+    object_id = objects.adopt(tx, here.bucket, content, blob)
+    at = tx.now if modified is None else modified
+    if old:
+        versions.replace_content(tx, old, object_id, content.size, media_type, at, author=caller.name, seq=seq)
+        node = old.id
+    else:
+        values = {
+            "kind": Kind.FILE,
+            "object": object_id,
+            "size": content.size,
+            "media_type": media_type,
+            "modified": at,
+        }
+        node = tree.add(tx, here.bucket.id, here.parent.id, path[-1], seq, author=caller.name, **values)
+    return Outcome(tree.reread(tx, node, here.path), created=old is None)
