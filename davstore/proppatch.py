@@ -11,7 +11,7 @@ from core.model import SECOND, Instant, Node, PropertyChange, PropertyName
 
 from . import hrefs, multistatus, xml
 from .dates import parsed
-from .live import APACHE, DAVSTORE, LIVE, WIN32_MODIFIED
+from .live import APACHE, DAVSTORE, LIVE, MICROSOFT, WIN32_MODIFIED
 from .request import Request, Response
 from .xml import DAV, Element
 
@@ -51,7 +51,10 @@ class Patch:
 
 
 def handle(request: Request) -> Response:
-    """Answers 207 with what became of each property. The owner of a lock needs no token: Office sends none.
+    """Answers 207 with what became of each property.
+
+    The owner of a lock needs no token for Windows' own properties: Office sends none when it saves.
+
 
     Raises NotFound, Locked, PreconditionFailed, DAVError 400 and 413.
     """
@@ -66,7 +69,8 @@ def handle(request: Request) -> Response:
     names = tuple(dict.fromkeys(instruction.name for instruction in instructions))
     if problems:
         return _answer(request, node, _refused(names, problems))
-    expect = replace(request.expect, as_lock_owner=True)
+    is_windows = all(name.namespace == MICROSOFT for name in names)
+    expect = replace(request.expect, as_lock_owner=is_windows)
     request.namespace.set_properties(
         request.path, patch.changes, modified=patch.modified, executable=patch.executable, expect=expect
     )
