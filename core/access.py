@@ -33,7 +33,7 @@ class Accounts:
         """Changes when the user's password or rights do; None when there is no such user. Proves a cached verdict."""
         with self.database.read() as tx:
             row = tx.execute(select(users.c.password, users.c.admin).where(users.c.name == name)).first()
-        return row and f"{row.admin}:{row.password}"
+        return f"{row.admin}:{row.password}" if row else None
 
     def every(self) -> list[User]:
         with self.database.read() as tx:

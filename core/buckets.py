@@ -19,7 +19,7 @@ _FIELDS = tuple(field.name for field in fields(Bucket))
 
 def find(tx: Transaction, name: str) -> Bucket | None:
     row = tx.execute(_BUCKET.where(buckets.c.name == name)).first()
-    return row and _bucket(row)
+    return _bucket(row) if row else None
 
 
 def get(tx: Transaction, name: str) -> Bucket:
