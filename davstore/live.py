@@ -133,11 +133,11 @@ def uid(node: Node, scene: Scene) -> str | None:
 
 
 def object_uid(node: Node, scene: Scene) -> str | None:
-    return _own("object-uid", node.object_uid)
+    return _own("object-uid", node.object_uid) if node.object_uid else None
 
 
 def sha256(node: Node, scene: Scene) -> str | None:
-    return _own("sha256", node.content.digest if node.content else "")
+    return _own("sha256", node.content.digest) if node.content else None
 
 
 def visibility(node: Node, scene: Scene) -> str | None:
@@ -148,8 +148,8 @@ def is_local(node: Node, scene: Scene) -> str | None:
     return _own("is-local", "true")
 
 
-def _own(name: str, value: str) -> str | None:
-    return f'<S:{name} xmlns:S="{DAVSTORE}">{xml.text(value)}</S:{name}>' if value else None
+def _own(name: str, value: str) -> str:
+    return f'<S:{name} xmlns:S="{DAVSTORE}">{value}</S:{name}>'
 
 
 ALWAYS: Mapping[PropertyName, Property] = {

@@ -19,6 +19,7 @@ DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What is no character of XML 1.0."""
+SPECIAL = re.compile(f"[&<>]|{UNSENDABLE.pattern}")
 
 
 class Element(Protocol):
@@ -91,6 +92,8 @@ def standalone(element: Element) -> str:
 
 def text(value: str) -> str:
     """A value as character data; what XML cannot say becomes U+FFFD."""
+    if not SPECIAL.search(value):
+        return value
     return UNSENDABLE.sub("\ufffd", value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
