@@ -1,0 +1,5 @@
+"""`python -m davstore`."""
+
+from .cli import main
+
+main()

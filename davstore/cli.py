@@ -1,0 +1,73 @@
+"""The command line, and the one edge at which a refusal becomes a line on stderr and an exit code."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from core.errors import Refusal, Unusable
+
+from .commands.serve import serve
+
+REFUSED, UNUSABLE = 1, 3
+
+
+class Edge(TyperGroup):
+    """Exit codes: 0 done, 1 refused or problems found, 2 wrong usage, 3 the installation cannot be opened."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **given: Any) -> Any:
+        try:
+            code = super().main(*args, standalone_mode=False, **given) or 0
+        except Refusal as refusal:
+            code = _refused(refusal)
+        except typer.TyperException as error:
+            code = _misused(error)
+        except typer.Abort:
+            code = _said("nothing was done", REFUSED)
+        sys.exit(code)
+
+
+app = typer.Typer(
+    cls=Edge,
+    help="A content-addressed WebDAV drive: every content is stored once, and nothing is lost by mistake.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .commands.version import version
+
+        typer.echo(f"davstore {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    app(prog_name="davstore")
+
+
+def _refused(refusal: Refusal) -> int:
+    return _said(str(refusal), UNUSABLE if isinstance(refusal, Unusable) else REFUSED)
+
+
+def _misused(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    remedy = f"; see `{context.command_path} --help`" if context else ""
+    return _said(error.format_message().rstrip(".") + remedy, error.exit_code)
+
+
+def _said(text: str, code: int) -> int:
+    for line in text.splitlines():
+        typer.echo(f"davstore: {line}", err=True)
+    return code
