@@ -18,6 +18,7 @@ from .errors import (
     AlreadyExists,
     Forbidden,
     InvalidMove,
+    NoParent,
     NotACollection,
     NotFound,
     QuotaExceeded,
@@ -164,9 +165,7 @@ class Namespace:
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
         guards.writable(path, self.caller)
-        with self.database.read() as tx:
-            bucket = guards.target(tx, path).bucket
-        return self.contents.draft(bucket, also)
+        return self.contents.draft(self._home(path), also)
 
     def put(
         self,
@@ -183,8 +182,7 @@ class Namespace:
         """
         guards.writable(path, self.caller)
         content = draft.seal()
-        with self.database.read() as tx:
-            bucket = guards.target(tx, path).bucket
+        bucket = self._home(path)
 
         def attempt() -> Outcome:
             blob = self.contents.publish(bucket, content)
@@ -351,6 +349,13 @@ class Namespace:
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
             locks.release(tx, self.caller, Situation(tx).place(path), token)
+
+    def _home(self, path: Path) -> Bucket:
+        with self.database.read() as tx:
+            bucket = buckets.find(tx, path[0])
+        if bucket is None:
+            raise NoParent(path, "there is no such bucket")
+        return bucket
 
     def _bucket(self, path: Path) -> BucketId:
         """The id of a path's bucket, for its writer lock; of none where there is no such bucket."""

@@ -25,7 +25,6 @@ from sqlalchemy import (
 
 from . import uids
 from .database import AnyRow, Query, Transaction
-from .errors import AlreadyExists
 from .model import Bucket, BucketId, Descriptor, Digest, Kind, Node, NodeId, ObjectId, Path
 from .paths import folded
 from .schema import buckets, names, nodes, objects
@@ -209,7 +208,7 @@ def path_of(tx: Transaction, node: NodeId) -> Path | None:
 
 
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, **values: Any) -> NodeId:
-    """A new node under a new name. Raises AlreadyExists."""
+    """A new node under a name that is free."""
     made = {"created": tx.now, "modified": tx.now, "links": 1, "mode": 0o644} | values
     node: NodeId = tx.scalar(
         insert(nodes).values(uid=uids.fresh(), bucket=bucket, seq=seq, changed=tx.now, **made).returning(nodes.c.id)
@@ -220,9 +219,6 @@ def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, 
 
 
 def link(tx: Transaction, parent: NodeId, name: str, node: NodeId) -> None:
-    taken = select(names.c.node).where(names.c.parent == parent, names.c.name == name)
-    if tx.scalar(taken) is not None:
-        raise AlreadyExists(name)
     tx.execute(insert(names).values(parent=parent, name=name, key=folded(name), node=node))
 
 
