@@ -8,7 +8,10 @@ from typer.core import TyperGroup
 
 from core.errors import Refusal, Unusable
 
+from .commands import bucket, config, lock, trash, user
+from .commands.installation import Config, Data
 from .commands.serve import serve
+from .commands.usage import du, fsck
 
 REFUSED, UNUSABLE = 1, 3
 
@@ -30,11 +33,17 @@ class Edge(TyperGroup):
 
 app = typer.Typer(
     cls=Edge,
-    help="A content-addressed WebDAV drive: every content is stored once, and nothing is lost by mistake.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.add_typer(user.app, name="user")
+app.add_typer(bucket.app, name="bucket")
+app.add_typer(trash.app, name="trash")
+app.add_typer(lock.app, name="lock")
+app.command()(du)
+app.command()(fsck)
+app.add_typer(config.app, name="config")
 
 
 def _version(wanted: bool) -> None:
@@ -45,12 +54,24 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog="Exit codes: 0 done, 1 refused or problems found, 2 wrong usage, 3 davstore cannot be opened.")
 def everywhere(
+    context: typer.Context,
+    data: Data = None,
+    config: Config = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    """A content-addressed WebDAV drive: every content is stored once, and nothing is lost by mistake."""
+    context.default_map = _defaults(context.command, {"data": data, "config": config})
+
+
+def _defaults(command: object, values: dict[str, Any]) -> dict[str, Any]:
+    """`davstore --data DIR user ls` means `davstore user ls --data DIR`."""
+    if isinstance(command, TyperGroup):
+        return {name: _defaults(member, values) for name, member in command.commands.items()}
+    return values
 
 
 def main() -> None:

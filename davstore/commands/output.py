@@ -1,6 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from core.model import Instant
 
+NUMBER = re.compile(r"-|\d+(\.\d+ )?( ?[KMGTPE]?i?B)?", re.ASCII)
 UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
 
 
@@ -20,17 +22,17 @@ def as_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def as_table(heads: Sequence[str], rows: Iterable[Sequence[str]], none: str) -> None:
-    """Aligned columns, as wide as they need to be; `none` where there are no rows. Sizes and counts stand right."""
+def as_table(heads: Sequence[str], rows: Iterable[Sequence[str | None]], none: str) -> None:
+    """Aligned columns, as wide as they need to be, numbers to the right; None is a dash. `none` stands for no rows."""
     from rich.cells import cell_len
 
-    cells = [[visible(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else visible(cell) for cell in row] for row in rows]
     if not cells:
         typer.echo(none)
         return
     lines = [list(heads), *cells]
     widths = [max(cell_len(line[n]) for line in lines) for n in range(len(heads))]
-    numeric = [all(row[n][:1].isdigit() or row[n] == "-" for row in cells) for n in range(len(heads))]
+    numeric = [all(NUMBER.fullmatch(row[n]) for row in cells) for n in range(len(heads))]
     for line in lines:
         gaps = [" " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)]
         padded = (gap + cell if right else cell + gap for cell, gap, right in zip(line, gaps, numeric, strict=True))
@@ -42,12 +44,12 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def size(count: int | None) -> str:
-    """Bytes for people; no limit is a dash."""
+def size(count: int | None) -> str | None:
+    """Bytes for people."""
     from rich.filesize import pick_unit_and_suffix
 
     if count is None:
-        return "-"
+        return None
     unit, suffix = pick_unit_and_suffix(count, UNITS, 1024)
     return f"{count} B" if unit == 1 else f"{count / unit:.1f} {suffix}"
 
@@ -57,7 +59,3 @@ def time(at: "Instant | None") -> str | None:
     from core.model import moment
 
     return None if at is None else moment(at).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def path(names: tuple[str, ...]) -> str:
-    return "/" + "/".join(names)
