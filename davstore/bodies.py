@@ -105,13 +105,16 @@ class Body:
         """All of the rest has been received."""
         return self.length is not None and self._unread() <= self._wire.pending
 
+    def no_longer_invite(self) -> None:
+        """The answer has begun, and an interim one would be read as part of it."""
+        self._expects_continue = False
+
     def can_drain(self, limit: int) -> bool:
         """The rest is worth reading to keep the connection. Of a chunked body this shows only on the way."""
         return self._failure is None and not self.awaits_continue and (self.length is None or self._unread() <= limit)
 
     def drain(self, limit: int, seconds: float) -> bool:
         """The rest is read and dropped. False when it is more than `limit` bytes, or does not come in time."""
-        self._expects_continue = False
         patience, self._wire.patience = self._wire.patience, seconds / 4
         deadline = monotonic() + seconds
         try:

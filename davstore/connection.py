@@ -93,6 +93,7 @@ class Server(HTTPServer):
         self._connections.stop()
         self.ready = False
         self.socket.close()
+        self._connections.close_idle()
         if not self.requests.wait_idle(grace):
             self._break_off()
         self._connections.close()
@@ -148,6 +149,12 @@ class Selector(ConnectionManager):
     def close(self) -> None:
         super().close()
         os.close(self._waker)
+
+    def close_idle(self) -> None:
+        """Once the loop has ended: nothing waits for its client any more."""
+        for fd, conn in [entry for entry in self._selector.connections if entry[1] is not self.server]:
+            self._selector.unregister(fd)
+            conn.close()
 
     def put(self, conn: Conversation) -> None:
         self._selector.register(conn.socket.fileno(), 1, data=conn)

@@ -123,10 +123,11 @@ class Conversation:
             self.deadline = monotonic() + self._limits.idle_seconds
             return False
         head = wire.head()
-        if len(head or wire.peek(self._limits.head_bytes + 1)) > self._limits.head_bytes:
-            raise _oversized(head or wire.peek(self._limits.head_bytes))
+        beginning = head or wire.peek(self._limits.head_bytes + 1)
+        if len(beginning) > self._limits.head_bytes:
+            raise _oversized(beginning[: self._limits.head_bytes])
         if not head:
-            if is_hopeless(wire.peek(2)):
+            if is_hopeless(beginning[:2]):
                 raise Refused("400 Bad Request", "not HTTP")
             return False
         self._request = parse(head, self._environ.copy())
@@ -142,7 +143,7 @@ class Conversation:
         assert request is not None
         assert body is not None
         self._request = self._body = None
-        response = Response(request, self._wire, body, self._limits, request.keep_alive and self._server.ready)
+        response = Response(request, self._wire, body, self._server)
         request.environ["wsgi.input"] = body
         try:
             self._run_application(request, response)

@@ -107,7 +107,7 @@ def _read_head(request: Request, head: bytes) -> None:
     except HttpParserError as error:
         raise _syntax_refusal(head, str(error)) from None
     if not request.is_complete:
-        raise Refused("400 Bad Request", "the head does not end where its blank line is")
+        raise _syntax_refusal(head, "the head does not end where its blank line is")
     request.method = parser.get_method()
 
 

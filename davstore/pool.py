@@ -105,6 +105,7 @@ class ThreadPool:
         thread = Thread(target=self._work, name="davstore-worker", daemon=True)
         with self._changed:
             self._threads.add(thread)
+            self._needed = max(self._needed, len(self._threads))
         try:
             thread.start()
         except RuntimeError:

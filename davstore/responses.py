@@ -33,6 +33,13 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class Host(Protocol):
+    """The server, as far as an answer depends on it: one that is stopping keeps no connection."""
+
+    limits: Limits
+    ready: bool
+
+
 class FileWrapper:
     """`wsgi.file_wrapper`: an open file to be sent by the kernel.
 
@@ -75,10 +82,10 @@ class Response:
         "_closes",
         "_excess",
         "_fields",
+        "_host",
         "_is_bodiless",
         "_is_chunked",
         "_left",
-        "_limits",
         "_request",
         "_status",
         "_wire",
@@ -87,18 +94,18 @@ class Response:
         "keep_alive",
     )
 
-    def __init__(self, request: Request, wire: Wire, body: Body, limits: Limits, keep_alive: bool) -> None:
+    def __init__(self, request: Request, wire: Wire, body: Body, host: Host) -> None:
         self._request = request
         self._wire = wire
         self._body = body
-        self._limits = limits
+        self._host = host
         self._status = ""
         self._fields = ""
         self._left: int | None = None
         self._is_bodiless = self._is_chunked = False
         self._excess = 0
         self.is_sent = self.is_whole = False
-        self.keep_alive = keep_alive
+        self.keep_alive = request.keep_alive
 
     def start(
         self, status: str, fields: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -136,13 +143,16 @@ class Response:
         self._send(head, block)
 
     def _deliver_blocks(self, result: Iterable[bytes]) -> None:
-        if isinstance(result, (list, tuple)) and self._status and self._left is None and not self._is_bodiless:
+        if isinstance(result, (list, tuple)) and self._can_be_measured():
             self._left = sum(map(len, result))
         for block in result:
             if block:
                 self.write(block)
             if self._excess or (self._is_bodiless and self._status):
                 break
+
+    def _can_be_measured(self) -> bool:
+        return bool(self._status) and not self.is_sent and self._left is None and not self._is_bodiless
 
     def _collect(self, fields: list[tuple[str, str]]) -> str:
         lines: list[str] = []
@@ -172,8 +182,9 @@ class Response:
         if not self._status:
             raise RuntimeError("the application did not call start_response")
         framing = self._frame()
-        if not self._body.can_drain(self._limits.drain_bytes):
+        if not self._host.ready or not self._body.can_drain(self._host.limits.drain_bytes):
             self.keep_alive = False
+        self._body.no_longer_invite()
         if not self.keep_alive:
             framing += "Connection: close\r\n"
         elif self._request.is_http10:
