@@ -1,25 +1,33 @@
 """Bucket rows: policy, counters and the change counter that every write moves."""
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, FromClause, insert, select, update
 
 from . import uids
-from .database import AnyRow, Transaction
+from .database import Transaction
 from .errors import AlreadyExists, NotFound, QuotaExceeded
 from .model import Bucket, BucketId
 from .policy import BucketPolicy, Versions
 from .schema import buckets, nodes
 
-_BUCKET = select(buckets, nodes.c.id.label("root")).join(nodes, (nodes.c.bucket == buckets.c.id) & nodes.c.is_root)
-_FIELDS = tuple(field.name for field in fields(Bucket))
+WIDTH = len(fields(Bucket))
+
+
+def columns_of(bucket: FromClause, root: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """What `read` takes, of a bucket's row and its root node's."""
+    return tuple(root.c.id if field.name == "root" else bucket.c[field.name] for field in fields(Bucket))
+
+
+_BUCKET = select(*columns_of(buckets, nodes)).join(nodes, (nodes.c.bucket == buckets.c.id) & nodes.c.is_root)
 
 
 def find(tx: Transaction, name: str) -> Bucket | None:
     row = tx.execute(_BUCKET.where(buckets.c.name == name)).first()
-    return _bucket(row) if row else None
+    return read(row) if row else None
 
 
 def get(tx: Transaction, name: str) -> Bucket:
@@ -31,12 +39,12 @@ def get(tx: Transaction, name: str) -> Bucket:
 
 
 def by_id(tx: Transaction, bucket: BucketId) -> Bucket:
-    return _bucket(tx.execute(_BUCKET.where(buckets.c.id == bucket)).one())
+    return read(tx.execute(_BUCKET.where(buckets.c.id == bucket)).one())
 
 
 def every(tx: Transaction) -> list[Bucket]:
     """All buckets in name order."""
-    return [_bucket(row) for row in tx.execute(_BUCKET.order_by(buckets.c.name))]
+    return [read(row) for row in tx.execute(_BUCKET.order_by(buckets.c.name))]
 
 
 def create(tx: Transaction, name: str, policy: BucketPolicy) -> Bucket:
@@ -124,7 +132,7 @@ def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> i
     return seq
 
 
-def _bucket(row: AnyRow) -> Bucket:
-    values = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - the documented name of a row's mapping
-    values["types"] = tuple(values["types"])
-    return Bucket(**{name: values[name] for name in _FIELDS})
+def read(columns: Sequence[Any]) -> Bucket:
+    """The bucket in the columns of `columns_of`."""
+    bucket = Bucket(*columns)
+    return replace(bucket, types=tuple(bucket.types))

@@ -81,6 +81,8 @@ class Database:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._queue = WriterQueue(file.with_name(file.name + ".lock"))
+        except FileExistsError as error:
+            raise Unusable(file.parent, "is a file; choose another data directory") from error
         except OSError as error:
             raise Unusable(
                 file.parent,
@@ -173,7 +175,7 @@ def translated() -> Generator[None]:
             raise Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup") from error
         if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
             raise
-        raise StorageUnavailable("the database", str(error.orig)) from error
+        raise StorageUnavailable("the database", " ".join(str(error.orig).split())) from error
     except PoolTimeout as error:
         raise StorageUnavailable("the database", "every connection is in use") from error
     except UnsyncedLog as error:

@@ -4,8 +4,8 @@ from . import buckets, guards, locks, media, objects, tree, versions
 from .database import Transaction
 from .errors import Forbidden, IsACollection
 from .model import Caller, Descriptor, Expect, Instant, Kind, Outcome, Path
+from .places import Place
 from .staging import Sealed
-from .tree import Place
 
 
 def place(tx: Transaction, caller: Caller, path: Path, expect: Expect) -> Place:
@@ -53,5 +53,5 @@ def write(
             "media_type": media_type,
             "modified": at,
         }
-        node = tree.add(tx, here.bucket.id, here.parent.id, path[-1], seq, author=caller.name, **values)
+        node = tree.add(tx, here.bucket.id, here.parent, path[-1], seq, author=caller.name, **values)
     return Outcome(tree.reread(tx, node, here.path), created=old is None)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from . import buckets, locks, tree
+from . import locks, places
 from .database import Transaction
 from .errors import Forbidden, NoParent, NotFound
 from .model import BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
-from .tree import Place
+from .places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +17,20 @@ class Situation:
 
     def place(self, path: Path) -> Place:
         """Raises NotFound where there is no such bucket."""
-        return tree.resolve(self.tx, buckets.get(self.tx, path[0]), path)
+        place = places.resolve(self.tx, path)
+        if place is None:
+            raise NotFound(path, "there is no such bucket")
+        return place
 
     def node(self, path: Path) -> Node | None:
         if not path:
             return root()
-        bucket = buckets.find(self.tx, path[0])
-        return tree.resolve(self.tx, bucket, path).node if bucket else None
+        place = places.resolve(self.tx, path)
+        return place.node if place else None
 
     def locks(self, path: Path) -> tuple[Lock, ...]:
-        bucket = buckets.find(self.tx, path[0]) if path else None
-        return locks.covering(self.tx, tree.resolve(self.tx, bucket, path)) if bucket else ()
+        place = places.resolve(self.tx, path) if path else None
+        return locks.covering(self.tx, place) if place else ()
 
 
 def root() -> Node:
@@ -67,8 +70,7 @@ def found(tx: Transaction, path: Path) -> Node:
 
 def target(tx: Transaction, path: Path) -> Place:
     """The place of a write, whose parent is there. Raises NoParent."""
-    bucket = buckets.find(tx, path[0])
-    place = bucket and tree.resolve(tx, bucket, path)
-    if place is None or place.parent is None or not place.parent.is_collection:
+    place = places.resolve(tx, path)
+    if place is None or place.parent is None:
         raise NoParent(path, "the collection that should hold it is not there")
     return place

@@ -10,8 +10,9 @@ from . import subtrees
 from .database import AnyRow, Query, Transaction
 from .errors import Forbidden, LockConflict, Locked, NoSuchLock, PreconditionFailed
 from .model import Caller, Expect, Instant, Lock, LockRequest, NodeId, Path, Scope
+from .places import Place
 from .schema import locks
-from .tree import Place, path_of
+from .tree import path_of
 
 MIN_TIMEOUT = 1_000_000_000
 
@@ -60,11 +61,11 @@ def require(
     `member`: a name comes to or goes from the parent, which any lock on the parent guards. `inside`: all below changes
     too. Raises Locked with the roots that stand in the way.
     """
-    if tx.scalar(select(locks.c.token).where(locks.c.expires > tx.now).limit(1)) is None:
+    if tx.scalar(select(locks.c.token).limit(1)) is None:
         return
     guards = list(covering(tx, place))
     if member and place.parent:
-        guards += [lock for lock in of_members(tx, [place.parent.id]).get(place.parent.id, []) if not lock.infinite]
+        guards += [lock for lock in of_members(tx, [place.parent]).get(place.parent, []) if not lock.infinite]
     if inside and place.node:
         guards += _inside(tx, place.node.id)
     roots: dict[Path, bool] = {}

@@ -43,9 +43,9 @@ from .model import (
     PropertyName,
 )
 from .objects import BlobNeeded
+from .places import Place
 from .schema import nodes
 from .staging import Draft
-from .tree import Place
 
 ATTEMPTS = 5
 """How often a write goes back for bytes that the collector took between publishing and adopting."""
@@ -213,7 +213,7 @@ class Namespace:
             assert place.parent
             seq = buckets.advance(tx, place.bucket)
             values = {"kind": Kind.COLLECTION, "mode": 0o755} | ({} if modified is None else {"modified": modified})
-            node = tree.add(tx, place.bucket.id, place.parent.id, path[-1], seq, author=self.caller.name, **values)
+            node = tree.add(tx, place.bucket.id, place.parent, path[-1], seq, author=self.caller.name, **values)
             return tree.reread(tx, node, place.path)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:

@@ -37,7 +37,7 @@ class Recovery:
             _, node = trash.get(tx, uid)
             seq = buckets.advance(tx, bucket)
             parent = self._collection(tx, bucket, path[:-1], seq)
-            if tree.resolve(tx, bucket, path).node:
+            if guards.Situation(tx).node(path):
                 raise AlreadyExists(path, "the name is taken; give another with --to")
             trash.take_out(tx, node, seq)
             tree.link(tx, parent, path[-1], node)
@@ -45,7 +45,7 @@ class Recovery:
             return guards.found(tx, path)
 
     def _collection(self, tx: Transaction, bucket: Bucket, path: Path, seq: int) -> NodeId:
-        node = tree.resolve(tx, bucket, path).node
+        node = guards.Situation(tx).node(path)
         if node is None:
             above = self._collection(tx, bucket, path[:-1], seq)
             return tree.add(

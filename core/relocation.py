@@ -7,8 +7,8 @@ from .database import Transaction
 from .errors import AlreadyExists, InvalidMove
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId
 from .paths import within
+from .places import Place
 from .schema import nodes
-from .tree import Place
 
 
 def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
@@ -16,7 +16,7 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     assert place.node
     assert place.parent
     locks.remove_below(tx, place.node.id)
-    tree.unlink(tx, place.parent.id, place.path[-1], seq)
+    tree.unlink(tx, place.parent, place.path[-1], seq)
     if place.node.links > 1:
         return
     if place.bucket.trash is not None:
@@ -40,13 +40,13 @@ def copy(
     if over_file and target.node:
         seq = buckets.advance(tx, target.bucket, 0, size - target.node.size)
         _write_over(tx, caller, source.node, target.node, seq, crossing=source.bucket.id != target.bucket.id)
-        tree.mark_changed(tx, target.parent.id, seq)
+        tree.mark_changed(tx, target.parent, seq)
         return target.node.id
     seq = buckets.advance(tx, target.bucket, files, size)
     if target.node:
         remove(tx, target, seq, caller.name)
     return subtrees.duplicate(
-        tx, source.node, target.bucket, target.parent.id, target.path[-1], seq, author=caller.name, deep=deep
+        tx, source.node, target.bucket, target.parent, target.path[-1], seq, author=caller.name, deep=deep
     )
 
 
@@ -68,7 +68,7 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     assert source.node
     assert source.parent
     assert target.parent
-    moved, parent = source.node, target.parent
+    moved, old_parent, parent = source.node, source.parent, target.parent
     if target.node and target.node.id == moved.id and target.requested != source.path:
         target = target.unmapped()
     _check_overlap(source, target, deep=True)
@@ -81,7 +81,7 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
         _change_bucket(tx, moved.id, source.bucket, target.bucket, seq)
     if target.node:
         _make_way(tx, caller, moved, target, seq)
-    tree.relocate(tx, source, parent.id, target.path[-1], seq)
+    tree.relocate(tx, moved, old_parent, parent, target.path[-1], seq)
     return moved.id
 
 

@@ -4,8 +4,7 @@ Nothing here checks locks or policy; the namespace does. Every change takes the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -13,8 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
-    and_,
-    bindparam,
     delete,
     func,
     insert,
@@ -24,116 +21,33 @@ from sqlalchemy import (
 )
 
 from . import uids
-from .database import AnyRow, Query, Transaction
-from .model import Bucket, BucketId, Descriptor, Digest, Kind, Node, NodeId, ObjectId, Path
+from .database import Query, Transaction
+from .model import BucketId, Descriptor, Kind, Node, NodeId, ObjectId, Path
 from .paths import folded
 from .schema import buckets, names, nodes, objects
 
-_STEPS = 8
-"""Names resolved by one statement; SQLite joins at most 64 tables."""
 
-_NODE = (
-    nodes.c.id,
-    nodes.c.uid,
-    nodes.c.bucket,
-    nodes.c.kind,
-    nodes.c.size,
-    nodes.c.media_type,
-    nodes.c.created,
-    nodes.c.modified,
-    nodes.c.seq,
-    nodes.c.mode,
-    nodes.c.uid_number,
-    nodes.c.gid_number,
-    nodes.c.links,
-    nodes.c.target,
-    nodes.c.owner,
-    nodes.c.visibility,
-    nodes.c.object,
-    objects.c.uid.label("object_uid"),
-    objects.c.digest,
-    objects.c.storage,
-    objects.c.key.label("blob_key"),
-)
-_NODES = select(*_NODE).select_from(nodes.outerjoin(objects, objects.c.id == nodes.c.object))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a path leads. `parents` are the nodes above it that exist, the bucket's root first."""
-
-    path: Path
-    """As stored, as far as it exists."""
-    requested: Path
-    bucket: Bucket
-    parents: tuple[NodeId, ...]
-    parent: Node | None
-    """What holds, or would hold, the last name; None where it is missing. A root has none."""
-    node: Node | None
-
-    def unmapped(self) -> "Place":
-        """The same place under the very name that was asked for, where nothing is."""
-        return replace(self, path=(*self.path[:-1], self.requested[-1]), node=None)
-
-
-def resolve(tx: Transaction, bucket: Bucket, path: Path) -> Place:
-    """`path` begins with the bucket's name. Exact names win; else the NFC-equal one is taken, as macOS needs."""
-    found: list[tuple[str, NodeId]] = [(bucket.name, bucket.root)]
-    while len(found) < len(path):
-        steps = _follow(tx, found[-1][1], path[len(found) :][:_STEPS]) or _step_folded(
-            tx, found[-1][1], path[len(found)]
-        )
-        if not steps:
-            break
-        found += steps
-    missing = len(path) - len(found)
-    stored = (*(name for name, _ in found), *path[len(found) :])
-    ids = [node for _, node in found]
-    wanted = by_ids(tx, ids[-2:] if not missing else ids[-1:])
-    node = wanted.get(ids[-1]) if not missing else None
-    parent = wanted.get(ids[-1] if missing else ids[-2]) if missing == 1 or (not missing and len(ids) > 1) else None
-    return Place(
-        path=stored,
-        requested=path,
-        bucket=bucket,
-        parents=tuple(ids if missing else ids[:-1]),
-        parent=parent and replace(parent, path=stored[:-1]),
-        node=node and replace(node, path=stored),
+def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """What `read` takes, of a node's and its object's row."""
+    own = ("id", "uid", "bucket", "kind", "size", "media_type", "created", "modified", "seq", "mode")
+    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "object")
+    of_object = (
+        content.c.uid.label("object_uid"),
+        content.c.digest,
+        content.c.storage,
+        content.c.key.label("blob_key"),
     )
+    return (*(node.c[name] for name in (*own, *rest)), *of_object)
 
 
-def _follow(tx: Transaction, start: NodeId, wanted: Path) -> list[tuple[str, NodeId]]:
-    row = tx.execute(_chain(len(wanted)), {"start": start, **{f"name{n}": name for n, name in enumerate(wanted)}}).one()
-    return [(name, node) for name, node in zip(wanted, row, strict=True) if node is not None]
-
-
-@lru_cache
-def _chain(length: int) -> Query:
-    one = select(literal(1).label("one")).subquery()
-    source: FromClause = one
-    above: ColumnElement[Any] = bindparam("start", type_=names.c.parent.type)
-    steps = [names.alias(f"n{n}") for n in range(length)]
-    for n, step in enumerate(steps):
-        source = source.outerjoin(
-            step, and_(step.c.parent == above, step.c.name == bindparam(f"name{n}", type_=names.c.name.type))
-        )
-        above = step.c.node
-    return select(*(step.c.node for step in steps)).select_from(source)
-
-
-def _step_folded(tx: Transaction, parent: NodeId, name: str) -> list[tuple[str, NodeId]]:
-    equal = (
-        select(names.c.name, names.c.node)
-        .where(names.c.parent == parent, names.c.key == folded(name))
-        .order_by(names.c.name)
-        .limit(1)
-    )
-    return [(row.name, row.node) for row in tx.execute(equal)]
+_COLUMNS = columns_of(nodes, objects)
+WIDTH = len(_COLUMNS)
+_NODES = select(*_COLUMNS).select_from(nodes.outerjoin(objects, objects.c.id == nodes.c.object))
 
 
 def by_ids(tx: Transaction, ids: Sequence[NodeId]) -> dict[NodeId, Node]:
     """Nodes without their paths."""
-    return {row.id: _node(row, ()) for row in tx.execute(_NODES.where(nodes.c.id.in_(ids)))}
+    return {row.id: read(row, ()) for row in tx.execute(_NODES.where(nodes.c.id.in_(ids)))}
 
 
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
@@ -144,7 +58,7 @@ def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
 def children(tx: Transaction, parent: NodeId, path: Path, after: str | None, limit: int) -> list[Node]:
     """One page of a collection, in the order of the names' bytes."""
     page = (
-        select(names.c.name, *_NODE)
+        select(*_COLUMNS, names.c.name)
         .select_from(names.join(nodes, nodes.c.id == names.c.node).outerjoin(objects, objects.c.id == nodes.c.object))
         .where(names.c.parent == parent)
         .order_by(names.c.name)
@@ -152,40 +66,42 @@ def children(tx: Transaction, parent: NodeId, path: Path, after: str | None, lim
     )
     if after is not None:
         page = page.where(names.c.name > after)
-    return [_node(row, (*path, row.name)) for row in tx.execute(page)]
+    return [read(row[:WIDTH], (*path, row.name)) for row in tx.execute(page)]
 
 
 def roots(tx: Transaction) -> list[Node]:
     """The buckets as nodes, in name order."""
-    page = select(buckets.c.name, *_NODE).select_from(
+    page = select(*_COLUMNS, buckets.c.name.label("path")).select_from(
         nodes.join(buckets, buckets.c.id == nodes.c.bucket).outerjoin(objects, objects.c.id == nodes.c.object)
     )
-    return [_node(row, (row.name,)) for row in tx.execute(page.where(nodes.c.is_root).order_by(buckets.c.name))]
+    return [read(row[:WIDTH], (row.path,)) for row in tx.execute(page.where(nodes.c.is_root).order_by(buckets.c.name))]
 
 
-def _node(row: AnyRow, path: Path) -> Node:
-    content = Descriptor(Digest(row.digest), row.size, row.storage, row.blob_key) if row.object is not None else None
+def read(columns: Sequence[Any], path: Path) -> Node:
+    """The node in the columns of `columns_of`."""
+    (id_, uid, bucket, kind, size, media_type, created, modified, seq, mode, *rest) = columns
+    (uid_number, gid_number, links, target, owner, visibility, object_id, object_uid, digest, storage, key) = rest
     return Node(
-        id=row.id,
-        uid=row.uid,
-        bucket=row.bucket,
+        id=id_,
+        uid=uid,
+        bucket=bucket,
         path=path,
-        kind=Kind(row.kind),
-        size=row.size,
-        media_type=row.media_type,
-        created=row.created,
-        modified=row.modified,
-        seq=row.seq,
-        object=row.object,
-        object_uid=row.object_uid or "",
-        content=content,
-        mode=row.mode,
-        uid_number=row.uid_number,
-        gid_number=row.gid_number,
-        links=row.links,
-        target=row.target or "",
-        owner=row.owner,
-        visibility=row.visibility,
+        kind=Kind(kind),
+        size=size,
+        media_type=media_type,
+        created=created,
+        modified=modified,
+        seq=seq,
+        object=object_id,
+        object_uid=object_uid or "",
+        content=None if object_id is None else Descriptor(digest, size, storage, key),
+        mode=mode,
+        uid_number=uid_number,
+        gid_number=gid_number,
+        links=links,
+        target=target or "",
+        owner=owner,
+        visibility=visibility,
     )
 
 
@@ -229,14 +145,12 @@ def unlink(tx: Transaction, parent: NodeId, name: str, seq: int) -> None:
     mark_changed(tx, parent, seq)
 
 
-def relocate(tx: Transaction, source: Place, parent: NodeId, name: str, seq: int) -> None:
-    """The node at `source` gets another name."""
-    assert source.node
-    assert source.parent
-    here = (names.c.parent == source.parent.id) & (names.c.name == source.path[-1])
+def relocate(tx: Transaction, node: Node, old_parent: NodeId, parent: NodeId, name: str, seq: int) -> None:
+    """The node gets another name in place of the one that ends its path."""
+    here = (names.c.parent == old_parent) & (names.c.name == node.name)
     tx.execute(update(names).where(here).values(parent=parent, name=name, key=folded(name)))
-    tx.execute(update(nodes).where(nodes.c.id == source.node.id).values(changed=tx.now, seq=seq))
-    for collection in {source.parent.id, parent}:
+    tx.execute(update(nodes).where(nodes.c.id == node.id).values(changed=tx.now, seq=seq))
+    for collection in {old_parent, parent}:
         mark_changed(tx, collection, seq)
 
 

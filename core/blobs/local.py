@@ -46,14 +46,14 @@ class LocalBlobs:
         with translated(self.root), ExitStack() as drafts:
             file = content.file or drafts.enter_context(self._copy(content)).path
             self._sync(file)
-            self._make(final.parent)
+            levels = self._make(final.parent)
             try:
                 os.link(file, final)
             except FileExistsError:
                 _refuse_other(final, content)
             except OSError as error:
                 self._link_copy(content, final, error)
-            self._sync(final.parent)
+            self._settle(final.parent, levels)
 
     def open(self, key: str) -> BinaryIO:
         with translated(self.root):
@@ -81,7 +81,6 @@ class LocalBlobs:
 
     def blobs(self) -> Iterator[Blob]:
         with translated(self.root):
-            self._still_there()
             for entry in _files(self.root, levels=3):
                 blob = _blob(entry, self.root)
                 if blob:
@@ -165,12 +164,17 @@ class LocalBlobs:
                     raise
                 _rename(copy.path, final, content)
 
-    def _make(self, directory: Path) -> None:
-        """The three levels below the root are there, each on disk in the one above, whoever made it."""
-        for level in (directory.parents[1], directory.parent, directory):
-            if _mkdir(level) or str(level) not in self._lasting:
-                self._sync(level.parent)
-                self._lasting.add(str(level))
+    def _make(self, directory: Path) -> list[Path]:
+        """The three levels below the root are there; those are returned that may not be on disk, whoever made them."""
+        levels = (directory.parents[1], directory.parent, directory)
+        return [level for level in levels if _mkdir(level) or str(level) not in self._lasting]
+
+    def _settle(self, directory: Path, levels: list[Path]) -> None:
+        """The directory's names are on disk, and those levels in the ones above. From below: one commit takes all."""
+        self._sync(directory)
+        for level in reversed(levels):
+            self._sync(level.parent)
+        self._lasting.update(map(str, levels))
 
     def _sync(self, path: Path) -> None:
         if self._durable:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from ..database import Database, Transaction
 from ..errors import Corrupt, Unusable
+from ..schema_services import metadata
 
 HEAD = "0001"
 """The newest revision; a test compares it with the scripts'."""
@@ -37,6 +38,9 @@ def _upgrade(connection: Connection, revision: str | None) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if taken and revision is None:
+        raise Unusable("the database", f"has a table {taken[0]} of another program; give davstore one of its own")
     if revision is not None and revision not in known:
         raise Unusable("the database", f"is of revision {revision}, which a newer davstore made; install that one")
     config.attributes["connection"] = connection
