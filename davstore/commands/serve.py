@@ -66,16 +66,16 @@ def _listening(settings: "Settings") -> socket.socket:
         return workers.listen(settings.server.host, settings.server.port)
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "--host takes an address of this machine")
-        raise InvalidSetting(error.strerror or str(error), remedy) from error
+        raise InvalidSetting(reason=f"{error.strerror or error}; {remedy}") from error
 
 
 def _refuse_exposure(settings: "Settings", sock: socket.socket) -> None:
     if not ip_address(sock.getsockname()[0]).is_loopback:
         remedy = "put TLS in front and give --i-know, or listen on 127.0.0.1"
-        raise InvalidSetting(f"--host {settings.server.host}", f"others would send passwords in clear text; {remedy}")
+        raise InvalidSetting(settings.server.host, f"passwords would cross the network in clear text; {remedy}")
     if settings.server.anonymous == "write":
         remedy = "give --i-know if that is meant, or --anonymous read"
-        raise InvalidSetting("--anonymous write", f"whoever reaches the address could change and delete all; {remedy}")
+        raise InvalidSetting("anonymous write", f"whoever reaches the address could change and delete all; {remedy}")
 
 
 def _serve(settings: "Settings", sock: socket.socket) -> int:

@@ -66,6 +66,7 @@ def _ask(question: str) -> None:
     try:
         typer.confirm(question, abort=True, err=True)
     except typer.Abort:
+        typer.echo(err=True)
         raise InvalidSetting("the trash", "is as it was; --yes answers the question") from None
 
 

@@ -1,6 +1,7 @@
 """`davstore du` and `davstore fsck`: what is stored, and whether all of it is right."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,11 @@ def _report(findings: "Findings") -> None:
     for problem in findings.problems:
         output.say(output.visible(f"{problem.kind}: {problem.subject}: {problem.detail}"))
     reclaimable = Counter(blob.kind for blob in findings.reclaimable)
-    checked = ", ".join(f"{count} {name}" for name, count in findings.counts.items())
-    waste = ", ".join(f"{count} {kind}" for kind, count in reclaimable.items())
-    output.say(f"Checked {checked}." + (f" Reclaimable blobs: {waste}." if waste else ""))
-    output.say(f"{len(findings.problems)} problems." if findings.problems else "No problems.")
+    output.say(f"Checked: {_counted(findings.counts)}.")
+    if reclaimable:
+        output.say(f"Reclaimable blobs: {_counted(reclaimable)}.")
+    output.say(f"Problems: {len(findings.problems) or 'none'}.")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
