@@ -6,6 +6,7 @@ I7: with durability "fsync" the log is on disk when `write()` returns. On SQLite
 transactions that committed before it began; PostgreSQL does the same by itself.
 """
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -79,7 +80,8 @@ class Database:
 
     def _open_sqlite(self, file: Path) -> None:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._queue = WriterQueue(file.with_name(file.name + ".lock"))
         except FileExistsError as error:
             raise Unusable(file.parent, "is a file; choose another data directory") from error
