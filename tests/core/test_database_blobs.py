@@ -219,6 +219,16 @@ def test_reading_on_fetches_every_byte_once_and_a_window_at_a_time() -> None:
     assert fetched[4:] == [(650, 900)]
 
 
+def test_a_closed_reader_answers_nothing() -> None:
+    reader = RangedReader(lambda start, stop: bytes(stop - start), 10)
+    reader.read(1)
+    reader.close()
+
+    for verb in (reader.tell, lambda: reader.seek(0), lambda: reader.read(1), lambda: reader.readinto(bytearray(1))):
+        with pytest.raises(ValueError, match="closed"):
+            verb()
+
+
 def test_a_read_that_comes_short_is_corrupt() -> None:
     reader = RangedReader(lambda start, stop: b"abc", 10)
 

@@ -278,18 +278,30 @@ def test_the_listing_follows_a_bucket_that_was_moved_to_another_disk(local: Loca
 
 def test_a_directory_that_cannot_be_read_fails_the_listing(local: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [publish(local, sample(n)) for n in range(5)]
-    unreadable = (local.root / keys[2]).parent
+    close(monkeypatch, (local.root / keys[2]).parent)
+
+    with pytest.raises(StorageUnavailable, match="Permission denied"):
+        list(local.blobs())
+
+
+def test_the_listing_needs_no_look_at_what_is_not_ours(local: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = publish(local, b"hello")
+    (local.root / "lost+found").mkdir()
+    close(monkeypatch, local.root / "lost+found", local.staging)
+
+    assert listed(local) == {key: 5}
+
+
+def close(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
+    """Nobody may read them, not even an administrator."""
     scandir = os.scandir
 
     def refuse(path: Path) -> object:
-        if Path(path) == unreadable:
+        if Path(path) in directories:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-
-    with pytest.raises(StorageUnavailable, match="Permission denied"):
-        list(local.blobs())
 
 
 def test_a_new_root_is_made_and_marked_and_known_again(tmp_path: Path) -> None:
