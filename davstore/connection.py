@@ -151,10 +151,13 @@ class Selector(ConnectionManager):
         os.close(self._waker)
 
     def close_idle(self) -> None:
-        """Once the loop has ended: nothing waits for its client any more."""
+        """Once the loop has ended: nothing waits for its client any more. Requests that have just come are answered."""
         for fd, conn in [entry for entry in self._selector.connections if entry[1] is not self.server]:
             self._selector.unregister(fd)
-            conn.close()
+            if conn.receive() is Step.ANSWER:
+                self.server.requests.put(conn)
+            else:
+                conn.close()
 
     def put(self, conn: Conversation) -> None:
         self._selector.register(conn.socket.fileno(), 1, data=conn)

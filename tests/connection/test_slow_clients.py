@@ -217,7 +217,7 @@ def test_stopping_waits_for_requests_in_flight_and_takes_no_more(site: Callable[
     upload, idle = running.connect(), running.connect()
     assert idle.ask(GET).status == 200
     upload.send(put(200_000) + b"x")
-    wait_for(lambda: running.server.requests.busy == 1)
+    wait_for(lambda: recorder.environ["REQUEST_METHOD"] == "PUT")
 
     stopping = threading.Thread(target=running.server.stop, args=(10,))
     stopping.start()
@@ -230,6 +230,21 @@ def test_stopping_waits_for_requests_in_flight_and_takes_no_more(site: Callable[
 
     assert (answer.body, answer.closes) == (echoed("PUT", "/x", b"x" * 200_000), True)
     assert not stopping.is_alive()
+
+
+def test_stopping_answers_what_has_just_come(site: Callable[..., Site]) -> None:
+    running = site(Recorder())
+    peer = running.connect()
+    assert peer.ask(GET).status == 200
+    time.sleep(0.1)
+
+    running.server.leave()
+    time.sleep(0.1)
+    peer.send(GET)
+    running.server.stop(5)
+    answer = peer.answer()
+
+    assert (answer.body, answer.closes) == (echoed("GET", "/x"), True)
 
 
 def test_stopping_fails_what_does_not_end_in_time(site: Callable[..., Site]) -> None:
