@@ -95,7 +95,22 @@ objects = Table(
     Index("uq_objects_dedup", "bucket", "dedup_key", unique=True),
     Index("uq_objects_blob", "storage", "key", unique=True),
     Index("ix_objects_digest", "digest"),
-    Index("ix_objects_touched", "touched"),
+    Index(
+        "ix_objects_touched",
+        "bucket",
+        "touched",
+        sqlite_where=text("touched IS NOT NULL"),
+        postgresql_where=text("touched IS NOT NULL"),
+    ),
+    Index(
+        "ix_objects_condemned",
+        "bucket",
+        "condemned",
+        sqlite_where=text("condemned IS NOT NULL"),
+        postgresql_where=text("condemned IS NOT NULL"),
+    ),
+    Index("ix_objects_examined", "bucket", "examined"),
+    Index("ix_objects_verified", "verified"),
     comment="the rows that vouch for blobs",
 )
 

@@ -99,6 +99,15 @@ jobs = Table(
     comment="background jobs and who runs them",
 )
 
+reference_rules = Table(
+    "reference_rules",
+    metadata,
+    Column("bucket", Id, ForeignKey("buckets.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("table", Text, primary_key=True, comment="a host application's"),
+    Column("column", Text, primary_key=True, comment="an indexed foreign key to objects.uid"),
+    comment="host tables that keep objects alive: a collector that is not told of one leaves its bucket alone",
+)
+
 gc_log = Table(
     "gc_log",
     metadata,
@@ -111,6 +120,7 @@ gc_log = Table(
     Column("size", BigInteger),
     Column("reason", Text),
     Index("ix_gc_log_digest", "digest"),
+    Index("ix_gc_log_at", "at"),
     Index("ix_gc_log_object_uid", "object_uid"),
     comment="what the collector let go, when and why",
 )

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from core.schema import metadata
+from core.schema_services import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 context.run_migrations()
