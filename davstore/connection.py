@@ -139,8 +139,9 @@ class Selector(ConnectionManager):
         return self._stop_requested
 
     def leave(self) -> None:
-        self._stop_requested = True
-        os.eventfd_write(self._waker, 1)
+        if not self._stop_requested:
+            self._stop_requested = True
+            os.eventfd_write(self._waker, 1)
 
     def stop(self) -> None:
         self.leave()

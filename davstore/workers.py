@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ BACKLOG = 1024
 BACKOFF_FIRST = 0.1
 BACKOFF_MAX = 10.0
 STEADY_SECONDS = 10.0
+STUCK_SECONDS = 15.0
 STARTUP_FAILED = 1
 ENDED_AT_ONCE = 128 + signal.SIGTERM
 
@@ -69,6 +71,7 @@ def run(
     everything at once.
     """
     _tune_allocator()
+    _allow_many_files()
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
     try:
         return _Supervisor(make_app, sock, limits or Limits(), grace, workers, pin).supervise(ready)
@@ -110,14 +113,18 @@ class _Supervisor:
         self._is_draining = False
 
     def supervise(self, ready: Callable[[], None] | None) -> int:
-        for place in self._places:
-            self._fill(place)
-        failure = self._await_ready()
-        if failure is None:
+        try:
+            for place in self._places:
+                self._fill(place)
+            failure = self._await_ready()
+            if failure is not None:
+                return failure
             if ready is not None:
                 ready()
-            failure = self._keep_filled()
-        return self._drain() if failure is None else failure
+            self._keep_filled()
+            return self._drain()
+        finally:
+            self._kill(signal.SIGKILL)
 
     def _await_ready(self) -> int | None:
         while waiting := [place for place in self._places if place.readiness >= 0]:
@@ -129,27 +136,27 @@ class _Supervisor:
                 return STARTUP_FAILED
         return None
 
-    def _keep_filled(self) -> int | None:
+    def _keep_filled(self) -> None:
         """Returns when asked to stop."""
         while True:
             heard = signal.sigtimedwait(_HEEDED, self._seconds_to_restart())
             if heard and heard.si_signo != signal.SIGCHLD:
-                return None
+                return
             self._reap()
             for place in self._places:
                 if not place.pid and place.restart_at <= monotonic():
                     self._fill(place)
 
     def _drain(self) -> int:
-        """Every child has ended: in its own time after SIGTERM, or at once after a second signal."""
+        """Every child has ended: in its own time after SIGTERM, at once after a second signal or when it is stuck."""
         self._is_draining = True
         self._socket.close()
         self._kill(signal.SIGTERM)
+        deadline = monotonic() + self._grace + STUCK_SECONDS
         while any(place.pid for place in self._places):
             heard = signal.sigtimedwait(_HEEDED, 1.0)
             self._reap()
-            if heard and heard.si_signo != signal.SIGCHLD:
-                self._kill(signal.SIGKILL)
+            if monotonic() > deadline or (heard and heard.si_signo != signal.SIGCHLD):
                 return ENDED_AT_ONCE
         return 0
 
@@ -166,6 +173,7 @@ class _Supervisor:
                 level = logging.INFO if self._is_draining else logging.WARNING
                 log.log(level, "worker %d (pid %d) ended after %.1f s", place.number, place.pid, lasted)
                 place.pid = 0
+                _forget_readiness(place)
 
     def _kill(self, number: signal.Signals) -> None:
         for place in self._places:
@@ -219,9 +227,14 @@ def _hears_from(place: _Place) -> bool:
         word = os.read(place.readiness, 1)
     except BlockingIOError:
         return True
-    os.close(place.readiness)
-    place.readiness = -1
+    _forget_readiness(place)
     return bool(word)
+
+
+def _forget_readiness(place: _Place) -> None:
+    if place.readiness >= 0:
+        os.close(place.readiness)
+        place.readiness = -1
 
 
 def _end_with_parent(parent: int) -> None:
@@ -229,6 +242,12 @@ def _end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os._exit(STARTUP_FAILED)
+
+
+def _allow_many_files() -> None:
+    """A connection is a descriptor, and idle ones are kept."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tune_allocator() -> None:

@@ -1,10 +1,10 @@
 """A small server as a program of its own, to be seen from outside: `program.py PORT WORKERS GRACE LOG [fails]`."""
 
+import ctypes
 import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     path = environ["PATH_INFO"]
     if path == "/die":
         os.kill(os.getpid(), signal.SIGKILL)
-    if path == "/slow":
-        time.sleep(1)
+    if path == "/arenas":
+        return [arenas(start_response)]
     try:
         while environ["wsgi.input"].read(65536):
             pass
@@ -35,6 +35,17 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     text = f"{os.getpid()} {sorted(os.sched_getaffinity(0))} {environ['wsgi.multiprocess']}".encode()
     start_response("200 OK", [("Content-Length", str(len(text)))])
     return [text]
+
+
+def arenas(start_response: Callable[..., Any]) -> bytes:
+    """How many arenas malloc has made, as it says itself."""
+    libc, report = ctypes.CDLL(None), str(LOG) + ".malloc"
+    libc.fopen.restype = ctypes.c_void_p
+    stream = ctypes.c_void_p(libc.fopen(report.encode(), b"w"))
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    start_response("200 OK", [])
+    return b"%d" % Path(report).read_text().count("<heap nr=")
 
 
 def make_application() -> Any:

@@ -121,6 +121,20 @@ def test_workers_are_pinned_to_one_processor_each_in_turn(start: Callable[..., P
     assert pinned == dict.fromkeys(allowed, 2)
 
 
+def test_memory_is_not_spread_over_an_arena_per_thread(start: Callable[..., Program]) -> None:
+    program = start()
+    uploads = [Peer(program.port) for _ in range(30)]
+    for peer in uploads:
+        peer.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000)
+    time.sleep(0.3)
+
+    arenas = int(program.get("/arenas").body)
+    for peer in uploads:
+        peer.__exit__(None, None, None)
+
+    assert arenas <= 2
+
+
 def test_a_shared_socket_stalls_no_worker(start: Callable[..., Program]) -> None:
     """A process that lost the race for a connection and blocked in accept would hold up its others for a second."""
     program = start(3)
