@@ -144,7 +144,7 @@ nodes = Table(
     CheckConstraint("kind <> 'collection' OR links <= 1", name="one_name"),
     Index("ix_nodes_object", "object"),
     Index("ix_nodes_bucket_seq", "bucket", "seq"),
-    Index("uq_nodes_root", "bucket", unique=True, sqlite_where=text("is_root"), postgresql_where=text("is_root")),
+    Index("uq_nodes_root", "bucket", unique=True, sqlite_where=text("is_root = 1"), postgresql_where=text("is_root")),
     comment="what names point to: identity, attributes, content",
 )
 

@@ -213,7 +213,7 @@ def upgrade() -> None:
             "uq_nodes_root",
             ["bucket"],
             unique=True,
-            sqlite_where=sa.text("is_root"),
+            sqlite_where=sa.text("is_root = 1"),
             postgresql_where=sa.text("is_root"),
         )
 
