@@ -151,6 +151,7 @@ def test_head_has_the_headers_of_the_page(dav: Dav) -> None:
     assert head.header("Content-Type") == get.header("Content-Type")
 
 
+@pytest.mark.slow
 def test_a_long_page_is_streamed(dav: Dav, opened: Store) -> None:
     names = [f"{number:03} {'long ' * 40}" for number in range(250)]
     for name in names:

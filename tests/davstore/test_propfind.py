@@ -331,6 +331,7 @@ def test_p28_windows_gets_at_most_400_bytes_for_each_member(dav: Dav) -> None:
     assert len(answer.body) / 21 <= 400
 
 
+@pytest.mark.slow
 def test_p28_a_long_listing_is_streamed_and_complete(dav: Dav, opened: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{number:03}" for number in range(200)]
     for name in names:

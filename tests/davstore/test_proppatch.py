@@ -337,6 +337,7 @@ def test_names_are_answered_under_the_path_as_the_client_spelled_it(dav: Dav) ->
     assert dav("PROPPATCH", "/files/%c3%bc", set_property("<x>1</x>")).hrefs == ["/files/%c3%bc/"]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     value=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=40),

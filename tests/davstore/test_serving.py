@@ -190,6 +190,7 @@ numbers = st.integers(0, 30) | st.sampled_from([len(BIG) - 1, len(BIG), 10**17])
 specs = st.tuples(numbers, st.none() | numbers) | st.tuples(st.none(), numbers)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.sampled_from(SIZES), wanted=st.lists(specs, min_size=1, max_size=6))
 @example(size=10, wanted=[(0, 1), (4, 5)])
