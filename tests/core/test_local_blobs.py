@@ -314,6 +314,18 @@ def test_a_new_root_is_made_and_marked_and_known_again(tmp_path: Path) -> None:
     assert read(local_blobs(root, new=True), key) == b"hello"
 
 
+def test_a_new_root_and_its_marker_are_on_disk(tmp_path: Path) -> None:
+    root = tmp_path / "one" / "blobs"
+
+    made = [(call.name, call.path) for call in calls(lambda: local_blobs(root))]
+
+    for level in (root.parent, root):
+        assert ("fsync", level.parent) in made[made.index(("mkdir", level)) :]
+    marked = made.index(("link", root / ".davstore-storage"))
+    assert [path.parent for name, path in made[:marked] if name == "fsync"].count(root / ".staging") == 1
+    assert ("fsync", root) in made[marked:]
+
+
 @pytest.mark.parametrize("new", [True, False])
 def test_the_root_of_another_storage_is_unusable(tmp_path: Path, new: bool) -> None:
     local_blobs(tmp_path / "blobs")
