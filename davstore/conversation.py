@@ -79,7 +79,7 @@ class Conversation:
         """The request that was received is answered, and those on its heels. False when the connection is over."""
         while self._answer():
             step = self._advance()
-            if step is Step.WAIT and not self._wire.pending and self._server.may_stay:
+            if step is Step.WAIT and self._is_between_requests and self._server.may_stay:
                 step = self._stay()
             if step is not Step.ANSWER:
                 return step is Step.WAIT
@@ -93,6 +93,10 @@ class Conversation:
 
     def close(self) -> None:
         self._wire.close()
+
+    @property
+    def _is_between_requests(self) -> bool:
+        return not (self._linger_left or self._request or self._wire.pending)
 
     def _stay(self) -> Step:
         """A busy client's next request is cheaper to await here than in the selector."""

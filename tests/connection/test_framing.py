@@ -1,7 +1,11 @@
 """RFC 9112, sections 2 to 7, and RFC 9110 for the statuses. Every refusal ends the connection, readably."""
 
+import time
+from collections.abc import Callable
+
 import pytest
 
+from davstore.limits import Limits
 from tests.connection.conftest import Recorder, Site, echoed
 
 HOST = b"Host: h\r\n"
@@ -326,6 +330,21 @@ def test_an_upgrade_with_a_body_is_an_ordinary_request(echo: Site) -> None:
 
     assert peer.ask(head("PUT /x HTTP/1.1", *fields) + b"abc").body == echoed("PUT", "/x", b"abc")
     assert peer.ask(head("GET /y HTTP/1.1", "Host: h")).body == echoed("GET", "/y")
+
+
+@pytest.mark.parametrize("stay_seconds", [0.0, 1.0])
+def test_nothing_after_a_refusal_is_a_request(site: Callable[..., Site], stay_seconds: float) -> None:
+    recorder = Recorder()
+    peer = site(recorder, Limits(stay_seconds=stay_seconds)).connect()
+
+    peer.send(head("GET /x HTTP/1.1", "Host: h") + b"3\r\nabc\r\n\r\n")
+    statuses = [peer.answer().status, peer.answer().status]
+    peer.send_as_far_as_it_goes(head("GET /smuggled HTTP/1.1", "Host: h"))
+
+    assert statuses == [200, 400]
+    assert peer.rest() == b""
+    time.sleep(0.1)
+    assert recorder.sizes == [0]
 
 
 def test_data_after_the_last_request_never_becomes_one(echo: Site, recorder: Recorder) -> None:

@@ -42,9 +42,10 @@ def witness() -> Witness:
     return Witness()
 
 
-@pytest.fixture(scope="module")
-def target(witness: Witness) -> Iterator[Site]:
-    with Site(witness, Limits(linger_seconds=1)) as running:
+@pytest.fixture(scope="module", params=[0.0, 0.2], ids=["selector", "thread"])
+def target(witness: Witness, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """What follows a request is awaited by the selector, or by the thread that answered it."""
+    with Site(witness, Limits(linger_seconds=1, stay_seconds=request.param)) as running:
         yield running
 
 
