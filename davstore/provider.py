@@ -25,6 +25,7 @@ class Provider(DAVProvider):
     """The whole tree, its buckets at the top."""
 
     def get_resource_inst(self, path: str, environ: Environ) -> Resource | None:
+        environ.setdefault("wsgidav.provider", self)
         node = _namespace(environ).find(paths.parse(path))
         return node and _resource(node, environ)
 
