@@ -8,7 +8,6 @@ The namespace that a request may use stands in its environ under `davstore.names
 
 from typing import BinaryIO
 
-from wsgidav.dav_error import HTTP_FORBIDDEN, DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from core import paths
@@ -23,6 +22,9 @@ Resource = DAVCollection | DAVNonCollection
 
 class Provider(DAVProvider):
     """The whole tree, its buckets at the top."""
+
+    def is_readonly(self) -> bool:
+        return True
 
     def get_resource_inst(self, path: str, environ: Environ) -> Resource | None:
         environ.setdefault("wsgidav.provider", self)
@@ -89,9 +91,6 @@ class File(DAVNonCollection):
 
     def get_content(self) -> BinaryIO:
         return _namespace(self.environ).open(self.node)
-
-    def begin_write(self, *, content_type: str | None = None) -> BinaryIO:
-        raise DAVError(HTTP_FORBIDDEN, "contents are written by PUT alone")
 
 
 def _namespace(environ: Environ) -> Namespace:

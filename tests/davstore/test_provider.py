@@ -68,7 +68,8 @@ def test_nothing_is_written_past_our_own_handlers(dav: Dav, environ: Environ):
 
     assert isinstance(file, DAVNonCollection)
     assert isinstance(bucket, DAVCollection)
-    for attempt in (file.begin_write, file.delete, lambda: bucket.create_collection("d")):
+    assert Provider().is_readonly()
+    for attempt in (file.begin_write, lambda: bucket.create_collection("d"), lambda: bucket.create_empty_resource("f")):
         with pytest.raises(DAVError):
             attempt()
     assert dav("GET", "/files/a").body == b"kept"
