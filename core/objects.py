@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, FromClause, and_, func, insert, or_, select, update
 
-from . import outbox, uids
+from . import history, outbox, uids
 from .blobs.database import insert_inline
 from .database import AnyRow, Transaction
 from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
@@ -26,6 +26,8 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
     `blob` is where the content was published; None where it was thought known or is to be inline. Raises BlobNeeded.
     """
     row = _of_digest(tx, bucket, content.digest)
+    if row is not None and row.state == "condemned":
+        history.record(tx, bucket, [row.id], "revived", "the same content came again")
     if row is not None and _healthy(row):
         tx.execute(update(objects).where(objects.c.id == row.id).values(touched=tx.now, state="live", condemned=None))
         return row.id
@@ -91,7 +93,9 @@ def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> AnyRow | None
     if not bucket.dedup:
         return None
     wanted = (objects.c.bucket == bucket.id) & (objects.c.dedup_key == digest)
-    return tx.execute(select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict).where(wanted)).first()
+    return tx.execute(
+        select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(wanted)
+    ).first()
 
 
 def _healthy(row: AnyRow) -> bool:

@@ -47,6 +47,15 @@ class Versions(BaseModel):
     age: Duration = timedelta(days=90)
 
 
+class Reference(BaseModel):
+    """A host application's column that keeps objects alive: an indexed foreign key to objects.uid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = Field(min_length=1)
+    column: str = Field(min_length=1)
+
+
 def _versions(value: object) -> object:
     """`20, 90d`, a bare count, or off (which keeps none)."""
     if off_is_none(value) is None:
@@ -78,3 +87,4 @@ class BucketPolicy(BaseModel):
     trash: OptionalDuration = timedelta(days=30)
     retention: Duration = timedelta(days=7)
     visibility: Literal["private", "protected", "public"] = "private"
+    references: tuple[Reference, ...] = ()

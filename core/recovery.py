@@ -62,9 +62,10 @@ class Recovery:
             if bucket is not None:
                 buckets.get(tx, bucket)
             uids = [entry.uid for entry, _ in trash.entries(tx, bucket)]
-        return sum(self._forget(uid) for uid in uids)
+        return sum(self.forget(uid) for uid in uids)
 
-    def _forget(self, uid: str) -> bool:
+    def forget(self, uid: str) -> bool:
+        """The entry is gone for good. False where it was gone already."""
         with self.database.read() as tx:
             home = trash.bucket_of(tx, uid)
         if home is None:

@@ -8,12 +8,17 @@ from .access import Accounts
 from .contents import Contents
 from .database import Database
 from .errors import InvalidSetting, NoSuchLock
-from .model import Bucket, Caller, Findings, Lock, Usage
+from .explain import Explanation, explain
+from .garbage import Run, State, run, state
+from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
 from .namespace import LockLimits, Namespace
 from .policy import BucketPolicy
 from .recovery import Recovery
+from .references import Registry, Rule, register
+from .scrubbing import Scrubbed, scrub
 from .settings import Settings
 from .staging import Staging
+from .sweeping import Swept, sweep
 from .usage import usage
 from .verify import verify
 
@@ -23,6 +28,7 @@ class Store:
     settings: Settings
     database: Database
     contents: Contents
+    registry: Registry
 
     @property
     def accounts(self) -> Accounts:
@@ -78,6 +84,32 @@ class Store:
         """Every invariant that can be read off the rows and the storages; with `deep`, digests too."""
         return verify(self.database, self.contents, deep=deep)
 
+    def collect_garbage(
+        self, *, grace: int, retention: int | None = None, dry_run: bool = False, force: bool = False
+    ) -> Run:
+        """One run of the collector; nanoseconds. See `garbage.run`."""
+        return run(
+            self.database, self.contents, self.registry, grace=grace, retention=retention, dry_run=dry_run, force=force
+        )
+
+    def garbage(self) -> State:
+        """What the collector will look at, and the deletions that fail."""
+        with self.database.read() as tx:
+            return state(tx)
+
+    def explain(self, about: str) -> list[Explanation]:
+        """Why a path's content, an object's uid or a digest is alive, or what let it go. Raises NotFound."""
+        with self.database.read() as tx:
+            return explain(tx, self.registry, about)
+
+    def sweep(self, *, dry_run: bool = False) -> Swept:
+        """Blobs that no row names are due for deletion in a week."""
+        return sweep(self.database, self.contents, dry_run=dry_run)
+
+    def scrub(self, older_than: int = 0) -> Scrubbed:
+        """Blobs whose last verdict is older than so many nanoseconds are read and hashed."""
+        return scrub(self.database, self.contents, older_than)
+
     def ready(self) -> None:
         """Raises StorageUnavailable where the database does not answer."""
         with self.database.read() as tx:
@@ -96,7 +128,7 @@ def open(settings: Settings) -> Store:  # noqa: A001 - callers write core.store.
     stagings = {directory: Staging(directory, durable) for directory in {store.staging for store in stores.values()}}
     contents = Contents(database, stores, {name: stagings[store.staging] for name, store in stores.items()})
     _make_buckets(database, settings)
-    return Store(settings, database, contents)
+    return Store(settings, database, contents, _registry(database, settings))
 
 
 def _make_buckets(database: Database, settings: Settings) -> None:
@@ -107,6 +139,17 @@ def _make_buckets(database: Database, settings: Settings) -> None:
         with database.write() as tx:
             if buckets.find(tx, name) is None:
                 buckets.create(tx, name, settings.buckets[name])
+
+
+def _registry(database: Database, settings: Settings) -> Registry:
+    """The host applications' rules of this configuration, checked and remembered."""
+    hosts: dict[BucketId, tuple[Rule, ...]] = {}
+    for name, policy in settings.buckets.items():
+        if policy.references:
+            with database.write() as tx:
+                bucket = buckets.get(tx, name)
+                hosts[bucket.id] = register(tx, bucket, policy.references)
+    return Registry(hosts)
 
 
 def _nanoseconds(duration: timedelta) -> int:

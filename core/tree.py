@@ -107,20 +107,27 @@ def read(columns: Sequence[Any], path: Path) -> Node:
 
 def path_of(tx: Transaction, node: NodeId) -> Path | None:
     """The path of a node by its first name; None where it is in the trash."""
+    path, top = climb(tx, node)
+    bucket = (
+        select(buckets.c.name).join(nodes, nodes.c.bucket == buckets.c.id).where(nodes.c.id == top, nodes.c.is_root)
+    )
+    name = tx.scalar(bucket)
+    return None if name is None else (name, *path)
+
+
+def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
+    """The names on the way up from a node, the uppermost first, and the node without a name where it ends: a bucket's
+    root, or the top of something in the trash."""
     first = tx.execute(select(names.c.parent, names.c.name).where(names.c.node == node).limit(1)).first()
-    up = select(literal(first.parent if first else node, names.c.node.type).label("node"), literal(0).label("depth"))
-    up = up.cte("up", recursive=True)
+    if first is None:
+        return (), node
+    up = select(literal(first.parent, names.c.node.type).label("node"), literal(0).label("depth")).cte(
+        "up", recursive=True
+    )
     up = up.union_all(select(names.c.parent, up.c.depth + 1).join(up, names.c.node == up.c.node))
     above = select(up.c.node, names.c.name).outerjoin(names, names.c.node == up.c.node).order_by(up.c.depth.desc())
     rows = tx.execute(above).all()
-    bucket = tx.scalar(
-        select(buckets.c.name)
-        .join(nodes, nodes.c.bucket == buckets.c.id)
-        .where(nodes.c.id == rows[0].node, nodes.c.is_root)
-    )
-    if bucket is None:
-        return None
-    return (bucket, *(row.name for row in rows[1:]), *((first.name,) if first else ()))
+    return (*(row.name for row in rows[1:]), first.name), rows[0].node
 
 
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, **values: Any) -> NodeId:

@@ -1,0 +1,61 @@
+"""The outbox of deletions is carried out here, and nowhere else are blobs deleted (I8)."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, or_, select, update
+
+from .contents import Contents
+from .database import AnyRow, Database
+from .errors import Refusal
+from .model import SECOND
+from .schema import purges
+
+CLAIM = 600 * SECOND
+"""Nanoseconds that a worker has for one claim; after that another may repeat the deletion, which is harmless."""
+BATCH = 100
+FIRST_DELAY, LONGEST_DELAY = 60 * SECOND, 24 * 3600 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    deleted: int = 0
+    failed: int = 0
+
+
+def deliver(database: Database, contents: Contents) -> Delivered:
+    """Every deletion that is due was tried once. A failed one stays, with its error, and is due again later."""
+    deleted = failed = 0
+    while rows := _claim(database):
+        for row in rows:
+            error = _delete(contents, row)
+            with database.write() as tx:
+                mine = purges.c.id == row.id
+                if error is None:
+                    tx.execute(delete(purges).where(mine))
+                    deleted += 1
+                else:
+                    later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts, 20))
+                    tx.execute(update(purges).where(mine).values(due=later, claimed=tx.now, error=error))
+                    failed += 1
+    return Delivered(deleted, failed)
+
+
+def _claim(database: Database) -> list[AnyRow]:
+    """A claim is never given back: a publisher that finds one must not count on the bytes (outbox.take_back)."""
+    with database.write() as tx:
+        free = or_(purges.c.claimed.is_(None), purges.c.claimed <= tx.now)
+        due = select(purges.c.id).where(purges.c.due <= tx.now, free).order_by(purges.c.due).limit(BATCH)
+        ids = list(tx.execute(due.with_for_update(skip_locked=True)).scalars())
+        claimed = (
+            update(purges).where(purges.c.id.in_(ids)).values(claimed=tx.now + CLAIM, attempts=purges.c.attempts + 1)
+        )
+        return list(tx.execute(claimed.returning(purges.c.id, purges.c.storage, purges.c.key, purges.c.attempts)))
+
+
+def _delete(contents: Contents, claimed: AnyRow) -> str | None:
+    """The error, if the blob could not be deleted. The claimed row is the proof that no object vouches for it."""
+    try:
+        contents.store(claimed.storage).delete(claimed.key)
+    except Refusal as refusal:
+        return str(refusal)
+    return None

@@ -1,0 +1,110 @@
+"""Why an object is alive, or what let it go: every reference that keeps it, and what the collector wrote of it."""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+
+from . import guards, tree, uids
+from .database import AnyRow, Query, Transaction
+from .errors import NotFound
+from .model import Instant, NodeId, ObjectId, moment
+from .paths import parse, text
+from .references import Registry
+from .schema import buckets, holds, nodes, objects, renditions, trash, versions
+from .schema_services import gc_log
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    at: Instant
+    event: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`references` are sentences without a subject: "file /files/a.txt". Condemned bytes may go after `until`."""
+
+    bucket: str
+    uid: str
+    digest: str
+    size: int
+    state: str
+    references: tuple[str, ...]
+    events: tuple[Event, ...]
+    until: Instant | None = None
+
+
+def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation]:
+    """What is known of a path's content, an object's uid or a digest. Raises NotFound."""
+    found = [_of_row(tx, registry, row) for row in tx.execute(_objects().where(_wanted(tx, about)))]
+    found += _gone(tx, about, {each.uid for each in found})
+    if not found:
+        raise NotFound(about, "is no path, object or digest that is or was known here")
+    return found
+
+
+def _objects() -> Query:
+    columns = (objects.c.id, objects.c.uid, objects.c.digest, objects.c.size, objects.c.state, objects.c.condemned)
+    bucket = (buckets.c.name, buckets.c.retention, buckets.c.id.label("bucket"))
+    return select(*columns, *bucket).join(buckets, buckets.c.id == objects.c.bucket)
+
+
+def _wanted(tx: Transaction, about: str) -> ColumnElement[bool]:
+    if about.startswith("/"):
+        return objects.c.id == guards.found(tx, parse(about)).object
+    return objects.c.uid == about if uids.is_uid(about) else objects.c.digest == about.lower()
+
+
+def _of_row(tx: Transaction, registry: Registry, row: AnyRow) -> Explanation:
+    references = (*_of_nodes(tx, row.id), *_of_versions(tx, row.id), *_others(tx, registry, row))
+    until = None if row.condemned is None else Instant(row.condemned + row.retention)
+    events = _events(tx, gc_log.c.object_uid == row.uid)
+    return Explanation(row.name, row.uid, row.digest, row.size, row.state, references, events, until)
+
+
+def _of_nodes(tx: Transaction, wanted: ObjectId) -> Iterator[str]:
+    for node in tx.execute(select(nodes.c.id).where(nodes.c.object == wanted)).scalars():
+        yield f"file {_where(tx, node)}"
+
+
+def _of_versions(tx: Transaction, wanted: ObjectId) -> Iterator[str]:
+    for node, uid in tx.execute(select(versions.c.node, versions.c.uid).where(versions.c.object == wanted)):
+        yield f"version {uid} of {_where(tx, node)}"
+
+
+def _others(tx: Transaction, registry: Registry, row: AnyRow) -> Iterator[str]:
+    presets = select(renditions.c.preset).where(renditions.c.object == row.id)
+    yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
+    held = select(holds.c.why, holds.c.until).where(holds.c.object == row.id, holds.c.until > tx.now)
+    yield from (f"hold until {moment(until):%Y-%m-%d %H:%M:%S} UTC: {why}" for why, until in tx.execute(held))
+    for rule in registry.hosts.get(row.bucket, ()):
+        if rule.referenced(tx, [row.id]):
+            yield f"host table {rule.name}"
+
+
+def _where(tx: Transaction, node: NodeId) -> str:
+    """The node's path, or where it was when it went to the trash."""
+    path, top = tree.climb(tx, node)
+    entry = tx.execute(select(trash.c.uid, trash.c.path).where(trash.c.node == top)).first()
+    return f"{text((*entry.path, *path))} in the trash ({entry.uid})" if entry else text(tree.path_of(tx, node) or ())
+
+
+def _events(tx: Transaction, which: ColumnElement[bool]) -> tuple[Event, ...]:
+    rows = tx.execute(select(gc_log.c.at, gc_log.c.event, gc_log.c.reason).where(which).order_by(gc_log.c.id))
+    return tuple(Event(row.at, row.event, row.reason or "") for row in rows)
+
+
+def _gone(tx: Transaction, about: str, known: Container[str]) -> Iterator[Explanation]:
+    """Objects that only the collector's log still knows."""
+    if about.startswith("/"):
+        return
+    which = gc_log.c.object_uid == about if uids.is_uid(about) else gc_log.c.digest == about.lower()
+    last = select(gc_log.c.bucket, gc_log.c.object_uid, gc_log.c.digest, gc_log.c.size).where(
+        which, gc_log.c.event == "purged"
+    )
+    for row in tx.execute(last):
+        if row.object_uid not in known:
+            events = _events(tx, gc_log.c.object_uid == row.object_uid)
+            yield Explanation(row.bucket, row.object_uid, row.digest, row.size, "gone", (), events)

@@ -1,0 +1,111 @@
+"""One run of everything that lets bytes go, in the order in which they do, and the state of it all."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from .collector import Collected, Collector
+from .contents import Contents
+from .database import Database, Transaction
+from .deliveries import deliver
+from .expiry import expire
+from .model import Instant
+from .references import Registry
+from .schema import buckets, objects, purges
+
+DEAD = 10
+"""Attempts after which a deletion counts as a dead letter. It is tried once a day all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason."""
+
+    examined: int
+    condemned: int
+    revived: int
+    purged: int
+    purged_bytes: int
+    failed: int
+    deleted: int
+    trash_expired: int
+    versions_expired: int
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A deletion that failed: `attempts` of 10 or more make it a dead letter."""
+
+    storage: str
+    key: str
+    attempts: int
+    due: Instant
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    bucket: str
+    live: int
+    touched: int
+    condemned: int
+    condemned_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    buckets: tuple[BucketState, ...]
+    pending: int
+    """Deletions in the outbox, the intents of uploads that are under way among them."""
+    failing: tuple[Letter, ...]
+
+
+def run(
+    database: Database,
+    contents: Contents,
+    registry: Registry,
+    *,
+    grace: int,
+    retention: int | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+) -> Run:
+    """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing.
+
+    `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker.
+    """
+    expired = (0, 0) if dry_run else expire(database)
+    collector = Collector(database, registry)
+    total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
+    total += collector.purge(retention, dry_run=dry_run)
+    delivered = None if dry_run else deliver(database, contents)
+    return Run(
+        examined=total.examined,
+        condemned=total.condemned,
+        revived=total.revived,
+        purged=total.purged,
+        purged_bytes=total.purged_bytes,
+        failed=delivered.failed if delivered else 0,
+        deleted=delivered.deleted if delivered else 0,
+        trash_expired=expired[0],
+        versions_expired=expired[1],
+        refused=tuple(sorted(set(total.refused))),
+    )
+
+
+def state(tx: Transaction) -> State:
+    """What waits for the next runs, and every deletion whose last attempt failed."""
+    is_condemned = objects.c.state == "condemned"
+    counted = (
+        func.count(objects.c.id).filter(objects.c.state == "live").label("live"),
+        func.count(objects.c.touched).label("touched"),
+        func.count(objects.c.id).filter(is_condemned).label("condemned"),
+        func.coalesce(func.sum(objects.c.size).filter(is_condemned), 0).label("size"),
+    )
+    grouped = select(buckets.c.name, *counted).outerjoin(objects, objects.c.bucket == buckets.c.id)
+    rows = tx.execute(grouped.group_by(buckets.c.name).order_by(buckets.c.name))
+    states = tuple(BucketState(row.name, row.live, row.touched, row.condemned, int(row.size)) for row in rows)
+    failing = select(purges).where(purges.c.error.is_not(None)).order_by(purges.c.attempts.desc(), purges.c.id)
+    letters = tuple(Letter(row.storage, row.key, row.attempts, row.due, row.error) for row in tx.execute(failing))
+    return State(states, tx.scalar(select(func.count()).select_from(purges)), letters)

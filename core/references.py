@@ -1,0 +1,119 @@
+"""Reference rules: the queries that find what keeps an object alive. An object that no rule finds may go.
+
+The built-in rules are nodes (those in the trash too), versions, renditions and holds. A host application's table in the
+same database adds its own: its column is an indexed foreign key to objects.uid, so the database itself refuses to
+delete what a row refers to, and the rule is remembered in the database: a collector that was not told of it leaves the
+bucket alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select
+from sqlalchemy.exc import NoSuchTableError
+
+from .database import Query, Transaction
+from .errors import Unusable
+from .model import Bucket, BucketId, ObjectId
+from .policy import Reference
+from .schema import holds, nodes, objects, renditions, versions
+from .schema_services import reference_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`column` refers to objects, by id or, where it is a host's, by uid."""
+
+    name: str
+    column: Column[Any]
+    by_uid: bool = False
+
+    def referenced(self, tx: Transaction, among: Sequence[ObjectId]) -> set[ObjectId]:
+        """Those of the objects that a row refers to, in one query."""
+        return set(tx.execute(self._query(tx, among)).scalars())
+
+    def _query(self, tx: Transaction, among: Sequence[ObjectId]) -> Query:
+        if self.by_uid:
+            return (
+                select(objects.c.id)
+                .join_from(objects, self.column.table, self.column == objects.c.uid)
+                .where(objects.c.id.in_(among))
+            )
+        found = select(self.column).where(self.column.in_(among)).distinct()
+        return found.where(holds.c.until > tx.now) if self.column.table is holds else found
+
+
+BUILT_IN = (
+    Rule("nodes", nodes.c.object),
+    Rule("versions", versions.c.object),
+    Rule("renditions", renditions.c.object),
+    Rule("holds", holds.c.object),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The rules of each bucket, as this process was told of them."""
+
+    hosts: Mapping[BucketId, tuple[Rule, ...]]
+
+    def rules(self, bucket: Bucket) -> tuple[Rule, ...]:
+        return BUILT_IN + self.hosts.get(bucket.id, ())
+
+    def unknown(self, tx: Transaction, bucket: Bucket) -> list[str]:
+        """Rules that the database remembers for the bucket and this process was not told of."""
+        kept = tx.execute(select(reference_rules).where(reference_rules.c.bucket == bucket.id))
+        known = {rule.name for rule in self.hosts.get(bucket.id, ())}
+        return [name for row in kept if (name := f"{row.table}.{row.column}") not in known]
+
+
+def register(tx: Transaction, bucket: Bucket, references: Sequence[Reference]) -> tuple[Rule, ...]:
+    """The bucket's host rules, checked against the database and remembered there. Raises Unusable."""
+    rules = tuple(_checked(tx, bucket, reference) for reference in references)
+    for reference in references:
+        row = {"bucket": bucket.id, "table": reference.table, "column": reference.column}
+        same = [reference_rules.c[name] == value for name, value in row.items()]
+        if tx.execute(select(reference_rules).where(*same)).first() is None:
+            tx.execute(insert(reference_rules).values(**row))
+    return rules
+
+
+def forget(tx: Transaction, bucket: Bucket, reference: Reference) -> bool:
+    """The host's rows keep nothing alive any more. False where the rule was not known."""
+    row = (
+        (reference_rules.c.bucket == bucket.id)
+        & (reference_rules.c.table == reference.table)
+        & (reference_rules.c.column == reference.column)
+    )
+    return tx.execute(delete(reference_rules).where(row)).rowcount == 1
+
+
+def _checked(tx: Transaction, bucket: Bucket, reference: Reference) -> Rule:
+    name = f"{reference.table}.{reference.column}"
+    subject = f"buckets.{bucket.name}.references: {name}"
+    metadata = MetaData()
+    try:
+        table = Table(reference.table, metadata, autoload_with=tx.connection, resolve_fks=False)
+    except NoSuchTableError:
+        raise Unusable(subject, "there is no such table in davstore's database") from None
+    if reference.column not in table.c:
+        raise Unusable(subject, f"the table has no such column; it has {', '.join(table.c.keys())}")
+    inspector = inspect(tx.connection)
+    keys = inspector.get_foreign_keys(reference.table)
+    refers = any(
+        key["constrained_columns"] == [reference.column]
+        and key["referred_table"] == "objects"
+        and key["referred_columns"] == ["uid"]
+        for key in keys
+    )
+    if not refers:
+        remedy = f"ALTER TABLE {reference.table} ADD FOREIGN KEY ({reference.column}) REFERENCES objects (uid)"
+        raise Unusable(subject, f"is no foreign key to objects.uid; add it: {remedy}")
+    leading = [index["column_names"][:1] for index in inspector.get_indexes(reference.table)]
+    leading += [inspector.get_pk_constraint(reference.table)["constrained_columns"][:1]]
+    leading += [unique["column_names"][:1] for unique in inspector.get_unique_constraints(reference.table)]
+    if [reference.column] not in leading:
+        remedy = f"CREATE INDEX ON {reference.table} ({reference.column})"
+        raise Unusable(subject, f"has no index, and every collection would read the whole table; add it: {remedy}")
+    return Rule(name, table.c[reference.column], by_uid=True)
