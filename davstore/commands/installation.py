@@ -66,9 +66,12 @@ def unusable() -> Iterator[None]:
 
 def _is_there(settings: "Settings") -> None:
     """A mistyped directory must not become a new installation."""
-    file = Path(settings.database.url.removeprefix("sqlite:///").partition("?")[0])
-    if settings.database.url.startswith("sqlite:///") and not file.exists():
-        raise Unusable(
-            settings.data,
-            f"holds no davstore ({file} is missing); name another with --data, or start one with `davstore serve`",
-        )
+    url = settings.database.url
+    file = Path(url.removeprefix("sqlite:///").partition("?")[0])
+    try:
+        if file.exists() or not url.startswith("sqlite:///"):
+            return
+    except OSError as error:
+        raise Unusable(file, f"cannot be read ({error.strerror}); run this as the user who runs the server") from error
+    remedy = "name another with --data, or start one with `davstore serve`"
+    raise Unusable(settings.data, f"holds no davstore ({file} is missing); {remedy}")

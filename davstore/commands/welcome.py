@@ -11,6 +11,8 @@ from davstore.commands.version import version
 if TYPE_CHECKING:
     from core.settings import Settings
 
+PARAMETERS = r"HKLM\SYSTEM\CurrentControlSet\Services\WebClient\Parameters"
+WINDOWS = f"reg add {PARAMETERS} /v BasicAuthLevel /t REG_DWORD /d 2 /f & net stop webclient & net start webclient"
 WILDCARDS = {"0.0.0.0", "::"}
 
 
@@ -50,7 +52,8 @@ def mounting(url: str) -> list[tuple[str, str]]:
         ("GNOME: Files, Other Locations, Connect to Server; or", f"gio mount {dav}"),
         ("KDE", f"dolphin {kde}"),
         ("macOS: Finder, Go, Connect to Server; or", f"mkdir -p ~/davstore && mount_webdav -i {url} ~/davstore"),
-        ("Windows (allow passwords over plain HTTP once: README)", f"net use * {url} /user:admin *"),
+        ("Windows", f"net use Z: {url} * /user:admin"),
+        ("Windows, once before, as administrator: it sends passwords to https only, unless told so", WINDOWS),
         ("davfs2", f"sudo mount -t davfs {url} /mnt"),
         ("rclone", f'rclone copy FOLDER :webdav:files/FOLDER {rclone} --webdav-pass "$(rclone obscure PASSWORD)"'),
         ("curl", f"curl --user admin --upload-file FILE {url}files/"),
