@@ -122,6 +122,6 @@ def href(path: Path, *, is_collection: bool = False, prefix: str = "") -> str:
 
 
 def _length(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise DAVError(HTTP_BAD_REQUEST, "Content-Length is a number of bytes")
     return int(text)

@@ -308,6 +308,11 @@ def test_a_digest_that_cannot_be_right_is_refused(dav: Dav, value: str):
     assert put(dav, "/files/a", Repr_Digest=value).status == 400
 
 
+@pytest.mark.parametrize("value", ["!!!", "AAAA", "\x80"])
+def test_a_content_md5_that_cannot_be_right_is_refused(dav: Dav, value: str):
+    assert put(dav, "/files/a", Content_MD5=value).status == 400
+
+
 def test_a_digest_that_we_do_not_know_is_ignored(dav: Dav):
     assert put(dav, "/files/a", Repr_Digest="crc32c=:AAAA:", OC_Checksum="CRC32:1").status == 201
 
