@@ -6,17 +6,15 @@ A handler refuses by raising a Refusal of the core, or a DAVError where only HTT
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_REQUEST_ENTITY_TOO_LARGE, DAVError
 
 from core.errors import IncompleteContent
 from core.model import ANYTHING, Expect, Path
+from core.namespace import Namespace
 from core.settings import Settings
-
-if TYPE_CHECKING:
-    from core.namespace import Namespace
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -35,7 +33,7 @@ class Request:
     """
 
     environ: Environ
-    namespace: "Namespace"
+    namespace: Namespace
     settings: Settings
     path: Path
     expect: Expect = ANYTHING
