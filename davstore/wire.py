@@ -79,11 +79,11 @@ class Wire:
         return data
 
     def line(self, limit: int) -> bytes:
-        """The next line with its line feed, or more than `limit` bytes without one."""
-        while (end := self._buffer.find(b"\n", self._at)) < 0 and self.pending <= limit:
+        """The next line with its line feed, or the first `limit` bytes of a longer one."""
+        while (end := self._buffer.find(b"\n", self._at, self._at + limit)) < 0 and self.pending < limit:
             if self.is_cut or not self.fill(self.patience):
                 raise EOFError("the connection ended within a line")
-        return self.take(end + 1 - self._at if end >= 0 else limit + 1)
+        return self.take(end + 1 - self._at if end >= 0 else limit)
 
     def head(self) -> bytes:
         """The next request's head up to its blank line, or nothing while it is incomplete.

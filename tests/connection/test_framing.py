@@ -144,7 +144,8 @@ BAD_CHUNKS = {
     "bad trailer": b"1\r\na\r\n0\r\nX : y\r\n\r\n",
     "folded trailer": b"1\r\na\r\n0\r\nX: y\r\n z\r\n\r\n",
     "length as a trailer": b"1\r\na\r\n0\r\nContent-Length: 1\r\n\r\n",
-    "endless trailers": b"1\r\na\r\n0\r\n" + b"X: y\r\n" * 20_000,
+    "endless trailers": b"1\r\na\r\n0\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+    "endless size": b"0" * 5000 + b"5\r\nhello\r\n0\r\n\r\n",
 }
 
 

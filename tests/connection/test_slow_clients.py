@@ -263,6 +263,23 @@ def test_stopping_fails_what_does_not_end_in_time(site: Callable[..., Site]) -> 
     assert upload.answer().status == 400
 
 
+def test_stopping_fails_an_upload_that_never_pauses(site: Callable[..., Site]) -> None:
+    recorder = Recorder()
+    running = site(recorder)
+    upload = running.connect()
+    upload.send(put(1 << 40))
+    sending = threading.Thread(target=upload.send_as_far_as_it_goes, args=(bytes(1 << 30),))
+    sending.start()
+    wait_for(lambda: running.server.requests.busy == 1)
+    before = time.monotonic()
+
+    running.server.stop(0.1)
+
+    assert time.monotonic() - before < 1.5
+    assert [type(failure) for failure in recorder.failures] == [IncompleteBody]
+    sending.join()
+
+
 def test_stopping_ends_a_download_that_nobody_reads(site: Callable[..., Site]) -> None:
     def application(_environ: dict[str, Any], start_response: Start) -> list[bytes]:
         start_response("200 OK", [])
