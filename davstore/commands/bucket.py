@@ -58,9 +58,9 @@ def set_(
 def ls(json: Json = False, data: Data = None, config: Config = None) -> None:
     """List the buckets with their policies."""
     with opened(data, config) as store:
-        buckets = store.buckets()
+        buckets, configured = store.buckets(), store.settings.buckets
     if json:
-        output.as_json([_described(bucket) for bucket in buckets])
+        output.as_json([_described(bucket, configured.get(bucket.name)) for bucket in buckets])
     else:
         heads = ("NAME", "FILES", "SIZE", "QUOTA", "STORAGE", "INLINE BELOW", "VISIBILITY")
         output.as_table(heads, map(_row, buckets), none="There are no buckets; `davstore bucket create` makes one.")
@@ -76,6 +76,8 @@ def _changed(policy: "BucketPolicy", items: Sequence[str]) -> "BucketPolicy":
         if not equals:
             raise InvalidSetting(item, 'is not KEY=VALUE; write for example quota="10 GiB"')
         keys[key.strip()] = value.strip()
+    if "references" in keys:
+        raise InvalidSetting("references", "stand in the configuration file, below [[buckets.NAME.references]]")
     return changed(policy, **keys)
 
 
@@ -86,11 +88,13 @@ def _bucket(store: "Store", name: str) -> "Bucket":
     raise NotFound(name, "there is no such bucket; `davstore bucket ls` lists them")
 
 
-def _described(bucket: "Bucket") -> dict[str, object]:
+def _described(bucket: "Bucket", configured: "BucketPolicy | None") -> dict[str, object]:
+    """Only its reference rules follow the configuration file for ever."""
     from core import buckets
 
     counters = {"name": bucket.name, "uid": bucket.uid, "files": bucket.files, "bytes": bucket.bytes}
-    return counters | buckets.policy(bucket).model_dump(mode="json")
+    references = configured.references if configured else ()
+    return counters | buckets.policy(bucket).model_copy(update={"references": references}).model_dump(mode="json")
 
 
 def _row(bucket: "Bucket") -> tuple[str | None, ...]:

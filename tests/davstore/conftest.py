@@ -11,6 +11,7 @@ from core.settings import Server, Settings
 from core.store import Store
 from davstore.app import application
 from tests.davstore.client import Dav
+from tests.parts.commands import Davstore
 
 USERS = {"admin": "correct horse", "bob": "battery staple"}
 
@@ -59,3 +60,18 @@ def admin(alone: Dav) -> Dav:
 @pytest.fixture
 def bob(alone: Dav) -> Dav:
     return alone.signed_in("bob", USERS["bob"])
+
+
+@pytest.fixture
+def anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Davstore:
+    """The command line in an empty directory, with nothing said in the environment."""
+    for name in ("DAVSTORE_CONFIG", "DAVSTORE_DATA", "DAVSTORE_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Davstore()
+
+
+@pytest.fixture
+def davstore(opened: Store, anywhere: Davstore) -> Davstore:
+    """The command line on the store's data directory."""
+    return Davstore(opened.settings.data)
