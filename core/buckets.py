@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, insert, select, update
+from sqlalchemy import ColumnElement, FromClause, bindparam, insert, select, update
 
 from . import uids
 from .database import Transaction
@@ -23,10 +23,21 @@ def columns_of(bucket: FromClause, root: FromClause) -> tuple[ColumnElement[Any]
 
 
 _BUCKET = select(*columns_of(buckets, nodes)).join(nodes, (nodes.c.bucket == buckets.c.id) & nodes.c.is_root)
+_BY_NAME = _BUCKET.where(buckets.c.name == bindparam("wanted"))
+_ADVANCE = (
+    update(buckets)
+    .where(buckets.c.id == bindparam("bucket"))
+    .values(
+        seq=buckets.c.seq + 1,
+        files=buckets.c.files + bindparam("more_files"),
+        bytes=buckets.c.bytes + bindparam("more_bytes"),
+    )
+    .returning(buckets.c.seq, buckets.c.bytes)
+)
 
 
 def find(tx: Transaction, name: str) -> Bucket | None:
-    row = tx.execute(_BUCKET.where(buckets.c.name == name)).first()
+    row = tx.execute(_BY_NAME, {"wanted": name}).first()
     return read(row) if row else None
 
 
@@ -120,13 +131,8 @@ def _duration(nanoseconds: int) -> timedelta:
 
 def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> int:
     """The bucket's next `seq`; its counters move by `files` and `size` bytes. Raises QuotaExceeded."""
-    moved = (
-        update(buckets)
-        .where(buckets.c.id == bucket.id)
-        .values(seq=buckets.c.seq + 1, files=buckets.c.files + files, bytes=buckets.c.bytes + size)
-        .returning(buckets.c.seq, buckets.c.bytes)
-    )
-    seq, used = tx.execute(moved).one()
+    moved = {"bucket": bucket.id, "more_files": files, "more_bytes": size}
+    seq, used = tx.execute(_ADVANCE, moved).one()
     if size > 0 and bucket.quota is not None and used > bucket.quota:
         raise QuotaExceeded((bucket.name,), f"{used} bytes would be used of {bucket.quota}, the trash included")
     return seq

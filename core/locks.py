@@ -14,7 +14,7 @@ from .places import Place
 from .schema import locks
 from .tree import path_of
 
-MIN_TIMEOUT = 1_000_000_000
+_ANY = select(locks.c.token).limit(1)
 
 
 def covering(tx: Transaction, place: Place) -> tuple[Lock, ...]:
@@ -61,7 +61,7 @@ def require(
     `member`: a name comes to or goes from the parent, which any lock on the parent guards. `inside`: all below changes
     too. Raises Locked with the roots that stand in the way.
     """
-    if tx.scalar(select(locks.c.token).limit(1)) is None:
+    if tx.scalar(_ANY) is None:
         return
     guards = list(covering(tx, place))
     if member and place.parent:

@@ -1,6 +1,6 @@
 """Object rows: one content, kept once per bucket, and where its bytes lie (I2, I3)."""
 
-from sqlalchemy import ColumnElement, FromClause, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, func, insert, or_, select, update
 
 from . import history, outbox, uids
 from .blobs.database import insert_inline
@@ -8,6 +8,11 @@ from .database import AnyRow, Transaction
 from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
 from .schema import digests, holds, objects
 from .staging import Sealed
+
+_INSERT = insert(objects).returning(objects.c.id)
+_OF_DIGEST = select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(
+    objects.c.bucket == bindparam("bucket"), objects.c.dedup_key == bindparam("digest")
+)
 
 
 class BlobNeeded(Exception):
@@ -49,18 +54,18 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
 
 
 def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key: str) -> ObjectId:
-    made = insert(objects).values(
-        uid=uids.fresh(),
-        bucket=bucket.id,
-        digest=content.digest,
-        dedup_key=content.digest if bucket.dedup else None,
-        size=content.size,
-        storage=storage,
-        key=key,
-        created=tx.now,
-        touched=tx.now,
-    )
-    made_id: ObjectId = tx.scalar(made.returning(objects.c.id))
+    made = {
+        "uid": uids.fresh(),
+        "bucket": bucket.id,
+        "digest": content.digest,
+        "dedup_key": content.digest if bucket.dedup else None,
+        "size": content.size,
+        "storage": storage,
+        "key": key,
+        "created": tx.now,
+        "touched": tx.now,
+    }
+    made_id: ObjectId = tx.scalar(_INSERT, made)
     others = {name: value for name, value in content.digests.items() if name in {"sha1", "md5"}}
     if others:
         tx.execute(insert(digests).values(object=made_id, **others))
@@ -92,10 +97,7 @@ def blob_key(bucket: Bucket, digest: Digest) -> str:
 def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> AnyRow | None:
     if not bucket.dedup:
         return None
-    wanted = (objects.c.bucket == bucket.id) & (objects.c.dedup_key == digest)
-    return tx.execute(
-        select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(wanted)
-    ).first()
+    return tx.execute(_OF_DIGEST, {"bucket": bucket.id, "digest": digest}).first()
 
 
 def _healthy(row: AnyRow) -> bool:

@@ -4,7 +4,6 @@ Nothing here checks locks or policy; the namespace does. Every change takes the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    bindparam,
     delete,
     func,
     insert,
@@ -43,6 +43,14 @@ def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any
 _COLUMNS = columns_of(nodes, objects)
 WIDTH = len(_COLUMNS)
 _NODES = select(*_COLUMNS).select_from(nodes.outerjoin(objects, objects.c.id == nodes.c.object))
+_BY_ID = _NODES.where(nodes.c.id == bindparam("wanted"))
+_ADD = insert(nodes).returning(nodes.c.id)
+_LINK = insert(names)
+_MARK_CHANGED = (
+    update(nodes)
+    .where(nodes.c.id == bindparam("collection"))
+    .values(modified=bindparam("at"), changed=bindparam("at"), seq=bindparam("now_seq"))
+)
 
 
 def by_ids(tx: Transaction, ids: Sequence[NodeId]) -> dict[NodeId, Node]:
@@ -52,7 +60,7 @@ def by_ids(tx: Transaction, ids: Sequence[NodeId]) -> dict[NodeId, Node]:
 
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
     """The node as it is now."""
-    return replace(by_ids(tx, [node])[node], path=path)
+    return read(tx.execute(_BY_ID, {"wanted": node}).one(), path)
 
 
 def children(tx: Transaction, parent: NodeId, path: Path, after: str | None, limit: int) -> list[Node]:
@@ -133,16 +141,15 @@ def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, **values: Any) -> NodeId:
     """A new node under a name that is free."""
     made = {"created": tx.now, "modified": tx.now, "links": 1, "mode": 0o644} | values
-    node: NodeId = tx.scalar(
-        insert(nodes).values(uid=uids.fresh(), bucket=bucket, seq=seq, changed=tx.now, **made).returning(nodes.c.id)
-    )
+    made |= {"uid": uids.fresh(), "bucket": bucket, "seq": seq, "changed": tx.now}
+    node: NodeId = tx.scalar(_ADD, made)
     link(tx, parent, name, node)
     mark_changed(tx, parent, seq)
     return node
 
 
 def link(tx: Transaction, parent: NodeId, name: str, node: NodeId) -> None:
-    tx.execute(insert(names).values(parent=parent, name=name, key=folded(name), node=node))
+    tx.execute(_LINK, {"parent": parent, "name": name, "key": folded(name), "node": node})
 
 
 def unlink(tx: Transaction, parent: NodeId, name: str, seq: int) -> None:
@@ -163,7 +170,7 @@ def relocate(tx: Transaction, node: Node, old_parent: NodeId, parent: NodeId, na
 
 def mark_changed(tx: Transaction, collection: NodeId, seq: int) -> None:
     """A member came, went or was renamed."""
-    tx.execute(update(nodes).where(nodes.c.id == collection).values(modified=tx.now, changed=tx.now, seq=seq))
+    tx.execute(_MARK_CHANGED, {"collection": collection, "at": tx.now, "now_seq": seq})
 
 
 def below(top: NodeId | Query) -> CTE:
