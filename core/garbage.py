@@ -43,6 +43,10 @@ class Letter:
     due: Instant
     error: str
 
+    @property
+    def is_dead(self) -> bool:
+        return self.attempts >= DEAD
+
 
 @dataclass(frozen=True, slots=True)
 class BucketState:

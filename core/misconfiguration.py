@@ -3,12 +3,14 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from . import toml
+from .quantities import write_duration
 from .sources import Key, SettingsError, Source, dotted
 
 REASONS = {
@@ -20,6 +22,8 @@ REASONS = {
     "string_type": "should be text, in quotes",
     "path_type": "should be a path, in quotes",
     "string_too_short": "must not be empty",
+    "missing": "is missing",
+    "tuple_type": "should be a list",
     "ip_any_network": "should be a network such as 10.0.0.0/8, or an address",
 }
 """What is said in place of pydantic's words, which speak to programmers."""
@@ -59,12 +63,13 @@ def _given(details: ErrorDetails) -> str:
     given: object = details["input"]
     if details["loc"][-1] == "[key]" or isinstance(given, (Mapping, BaseModel)):
         return ""
-    return f" = {masked(toml.value(given))}"
+    return f" = {masked(toml.value(write_duration(given) if isinstance(given, timedelta) else given))}"
 
 
 def _reason(details: ErrorDetails) -> str:
     if details["type"] in {"model_type", "dict_type"}:
-        return f"is a section; write [{dotted(_key(details))}]"
+        section = f"[{dotted(_key(details))}]"
+        return f"is a section; write {f'[{section}]' if isinstance(details['loc'][-1], int) else section}"
     return REASONS.get(details["type"]) or details["msg"].removeprefix("Value error, ").removeprefix("Input ")
 
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
-from .quantities import Duration, comma_separated
+from .quantities import Duration, OptionalDuration, comma_separated
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
 
 FLAGS: Mapping[str, Key] = {
@@ -79,6 +79,16 @@ class Locks(Section):
         return self
 
 
+class Collector(Section):
+    """The background jobs of `davstore serve`. `sweep` and `scrub` None switch those off, `enabled` false all."""
+
+    enabled: bool = True
+    interval: Duration = Field(default=timedelta(minutes=10), ge=timedelta(seconds=1))
+    grace: Duration = timedelta(hours=2)
+    sweep: OptionalDuration = timedelta(days=7)
+    scrub: OptionalDuration = timedelta(days=30)
+
+
 class Storage(Section):
     """A place for blobs: the directory `path`, or the database (type `db`, which needs no path)."""
 
@@ -104,6 +114,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     database: Database = Database()
     locks: Locks = Locks()
+    collector: Collector = Collector()
     storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
     buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}
 

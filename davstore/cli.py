@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from core.errors import Refusal, Unusable
 
-from .commands import bucket, config, lock, trash, user
+from .commands import bucket, config, gc, lock, trash, user
 from .commands.installation import Config, Data
 from .commands.serve import serve
 from .commands.usage import du, fsck
@@ -41,6 +41,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(trash.app, name="trash")
 app.add_typer(lock.app, name="lock")
+app.add_typer(gc.app, name="gc")
 app.command()(du)
 app.command()(fsck)
 app.add_typer(config.app, name="config")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.policy import BucketPolicy, Versions
+from core.policy import BucketPolicy, Reference, Versions
 from core.settings import Settings, changed
 from core.sources import SettingsError
 
@@ -101,6 +101,24 @@ def test_settings_of_a_bucket_leave_the_others_alone(file: Path) -> None:
 
     assert buckets["photos"] == BucketPolicy(quota=10_000_000_000, versions=Versions(keep=3))
     assert buckets["files"] == BucketPolicy(trash=None)
+
+
+def test_a_bucket_names_the_host_columns_that_keep_its_objects(file: Path) -> None:
+    file.write_text('[[buckets.photos.references]]\ntable = "profile"\ncolumn = "photo_uid"\n')
+
+    settings = Settings.load(file, {})
+
+    assert settings.buckets["photos"].references == (Reference(table="profile", column="photo_uid"),)
+    file.write_text(settings.as_toml())
+    assert Settings.load(file, {}) == settings
+
+
+def test_the_background_jobs_can_be_switched_off(file: Path) -> None:
+    file.write_text("[collector]\nscrub = false\nsweep = false\nenabled = false\n")
+
+    collector = Settings.load(file, {}).collector
+
+    assert (collector.enabled, collector.sweep, collector.scrub) == (False, None, None)
 
 
 def test_other_variables_of_ours_are_no_settings() -> None:
@@ -238,6 +256,14 @@ WRONG_FILES = [
     ("[database]\nurl = 'postgresql://u:pw@h/d'", f'database.url = "postgresql://u:***@h/d": {URL}'),
     ("[database]\ndurability = 'no'", "database.durability = \"no\": should be 'fsync' or 'os'"),
     ("[locks]\ndefault_timeout = '2d'", "locks: default_timeout must not be longer than max_timeout"),
+    ("[collector]\ninterval = '0s'", 'collector.interval = "0s": should be greater than or equal to 1 second'),
+    ("[collector]\nscrub = 30", f"collector.scrub = 30: {DURATION}"),
+    ("[[buckets.a.references]]\ntable = 'profile'", "buckets.a.references.column: is missing"),
+    ("[buckets.a]\nreferences = 'profile.photo'", 'buckets.a.references = "profile.photo": should be a list'),
+    (
+        "[buckets.a]\nreferences = ['profile.photo']",
+        'buckets.a.references = "profile.photo": is a section; write [[buckets.a.references]]',
+    ),
     (
         "[storages.a]\ntype = 's3'\nbucket = 'b'\nregion = 'r'",
         "storages.a: s3 storages are not built yet; use type local or db",

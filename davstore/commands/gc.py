@@ -1,0 +1,132 @@
+"""`davstore gc`: bytes that nothing refers to any more are let go, and what was condemned can come back."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.quantities import nanoseconds, parse_duration
+
+from . import output
+from .installation import Config, Data, Json, opened
+
+if TYPE_CHECKING:
+    from core.garbage import BucketState, Letter, Run, State
+
+INCOMPLETE = 1
+
+app = typer.Typer(help="Bytes that nothing refers to any more, and how they are let go.")
+
+
+def duration(text: str) -> timedelta:
+    """An option's value. Raises BadParameter."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Grace = Annotated[
+    timedelta | None,
+    typer.Option(
+        metavar="DURATION",
+        parser=duration,
+        help="Leave alone what lost a reference less than this ago; without it as the configuration says. 0s is safe.",
+    ),
+]
+Retention = Annotated[
+    timedelta | None,
+    typer.Option(
+        metavar="DURATION",
+        parser=duration,
+        help="Let go what was condemned longer ago than this; without it as each bucket's policy says. 0s is safe.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Condemn even more than half of a bucket with host tables.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide alike, and change nothing.")]
+
+
+@app.command()
+def run(
+    grace: Grace = None,
+    retention: Retention = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Collect, purge and carry out the deletions that are due; exit code 1 says that something was left undone."""
+    with opened(data, config) as store:
+        done = store.collect_garbage(
+            grace=nanoseconds(store.settings.collector.grace if grace is None else grace),
+            retention=None if retention is None else nanoseconds(retention),
+            dry_run=dry_run,
+            force=force,
+        )
+    _tell(done, json=json, would=dry_run)
+
+
+@app.command(name="dry-run")
+def dry_run(
+    grace: Grace = None,
+    retention: Retention = None,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Tell what a run would condemn and purge now, and change nothing."""
+    run(grace, retention, dry_run=True, json=json, data=data, config=config)
+
+
+@app.command()
+def status(json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Tell what waits for the collector, and which deletions fail."""
+    with opened(data, config) as store:
+        state = store.garbage()
+    if json:
+        output.as_json(_described(state))
+    else:
+        _show(state)
+
+
+def _tell(done: "Run", *, json: bool, would: bool) -> None:
+    if json:
+        output.as_json(asdict(done))
+    else:
+        verb = "would be" if would else "were"
+        output.say(f"{done.examined} objects were examined, {done.condemned} {verb} condemned, {done.revived} revived.")
+        output.say(f"{done.purged} objects of {output.size(done.purged_bytes)} {verb} purged.")
+        if not would:
+            output.say(f"{done.trash_expired} trash entries and {done.versions_expired} versions had their time.")
+            output.say(f"{done.deleted} blobs were deleted, {done.failed} deletions failed.")
+    for refusal in done.refused:
+        typer.echo(f"davstore: {output.visible(refusal)}", err=True)
+    if done.refused or done.failed:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _described(state: "State") -> dict[str, object]:
+    failing = [asdict(letter) | {"due": output.time(letter.due), "dead": letter.is_dead} for letter in state.failing]
+    return {"buckets": list(map(asdict, state.buckets)), "pending": state.pending, "failing": failing}
+
+
+def _show(state: "State") -> None:
+    heads = ("BUCKET", "LIVE", "TO EXAMINE", "CONDEMNED", "SIZE")
+    output.as_table(heads, map(_bucket, state.buckets), none="There are no buckets.")
+    output.say(f"\nDeletions in the outbox: {state.pending or 'none'}.")
+    if state.failing:
+        output.as_table(("ATTEMPTS", "", "DUE", "STORAGE", "KEY", "ERROR"), _letters(state.failing), none="")
+
+
+def _bucket(bucket: "BucketState") -> tuple[str | None, ...]:
+    counts = str(bucket.live), str(bucket.touched), str(bucket.condemned)
+    return bucket.bucket, *counts, output.size(bucket.condemned_bytes)
+
+
+def _letters(failing: Iterable["Letter"]) -> Iterable[tuple[str | None, ...]]:
+    for letter in failing:
+        dead = "dead" if letter.is_dead else ""
+        yield str(letter.attempts), dead, output.time(letter.due), letter.storage, letter.key, letter.error
