@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Work on this data directory; without it on that of the configuration, or ./var."),
+    typer.Option(
+        metavar="DIR",
+        readable=False,
+        help="Work on this data directory; without it on that of the configuration, or ./var.",
+    ),
 ]
 Config = Annotated[
     Path | None,
