@@ -13,13 +13,15 @@ from ..schema_services import metadata
 
 HEAD = "0002"
 """The newest revision; a test compares it with the scripts'."""
+VERSIONS = "davstore_version"
+"""The table of the revision: a host application in the same database may use Alembic too."""
 
 
 def current(tx: Transaction) -> str | None:
     """The database's revision; None where it holds no schema of ours."""
-    if not inspect(tx.connection).has_table("alembic_version"):
+    if not inspect(tx.connection).has_table(VERSIONS):
         return None
-    return tx.scalar(text("SELECT version_num FROM alembic_version"))
+    return tx.scalar(text(f"SELECT version_num FROM {VERSIONS}"))
 
 
 def upgrade(database: Database) -> None:
@@ -43,5 +45,5 @@ def _upgrade(connection: Connection, revision: str | None) -> None:
         raise Unusable("the database", f"has a table {taken[0]} of another program; give davstore one of its own")
     if revision is not None and revision not in known:
         raise Unusable("the database", f"is of revision {revision}, which a newer davstore made; install that one")
-    config.attributes["connection"] = connection
+    config.attributes.update(connection=connection, version_table=VERSIONS)
     command.upgrade(config, "head")

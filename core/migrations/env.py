@@ -4,5 +4,5 @@ from alembic import context
 
 from core.schema_services import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(target_metadata=metadata, render_as_batch=True, **context.config.attributes)
 context.run_migrations()

@@ -32,7 +32,7 @@ def _torn(data: Path) -> None:
 
 
 def _of_revision(revision: str) -> Spoil:
-    return lambda data: _run(data, f"UPDATE alembic_version SET version_num = '{revision}'")
+    return lambda data: _run(data, f"UPDATE davstore_version SET version_num = '{revision}'")
 
 
 def _of_another_program(data: Path) -> None:

@@ -175,7 +175,7 @@ def test_the_blobs_of_a_database_that_is_gone_are_not_taken_over(installation: P
 def test_a_database_that_is_newer_than_the_program_is_left_to_a_newer_one(installation: Path):
     database = sqlite3.connect(installation / "davstore.db")
     with database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE davstore_version SET version_num = '9999'")
     database.close()
 
     _refused_untouched(installation, "9999", "newer", "install")
