@@ -45,7 +45,7 @@ from .model import (
 from .objects import BlobNeeded
 from .places import Place
 from .schema import nodes
-from .staging import Draft
+from .staging import Draft, translated
 
 ATTEMPTS = 5
 """How often a write goes back for bytes that the collector took between publishing and adopting."""
@@ -129,16 +129,27 @@ class Namespace:
         return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
 
     def quota(self, path: Path) -> tuple[int, int]:
-        """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root."""
+        """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root.
+
+        Where a storage does not answer there is no room.
+        """
         with self.database.read() as tx:
             every = buckets.every(tx) if not path else [buckets.get(tx, path[0])]
         used = sum(bucket.bytes for bucket in every)
-        free = min((self._free(bucket) for bucket in every), default=0)
+        free = min((room for room in map(self._room, every) if room is not None), default=0)
         rest = min((max(0, bucket.quota - bucket.bytes) for bucket in every if bucket.quota is not None), default=free)
         return used, min(free, rest) if path else free
 
     def _free(self, bucket: Bucket) -> int:
-        return shutil.disk_usage(self.contents.store(bucket.storage).staging).free
+        staging = self.contents.store(bucket.storage).staging
+        with translated(staging):
+            return shutil.disk_usage(staging).free
+
+    def _room(self, bucket: Bucket) -> int | None:
+        try:
+            return self._free(bucket)
+        except StorageUnavailable:
+            return None
 
     def check(self, path: Path, expect: Expect) -> None:
         """Raises PreconditionFailed where the expectation does not hold now."""
