@@ -49,9 +49,7 @@ class _Application:
         try:
             return self._routed(environ)
         except INTERNAL as refusal:
-            log.error(
-                "%s %r: %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal, exc_info=refusal.__cause__
-            )
+            log.error("%s %r: %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal)
             return refused(refusal, environ)
         except (Refusal, DAVError) as refusal:
             return refused(refusal, environ)
