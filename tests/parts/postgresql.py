@@ -31,7 +31,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         self._make()
-        self._start()
+        self.start()
         return self
 
     def __exit__(
@@ -48,6 +48,12 @@ class Cluster:
 
     def url(self, name: str) -> str:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def stop(self) -> None:
+        """At once and in order, as an administrator would; `start` brings it back."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(PATIENCE)
+        processes.lasting.discard(self._process.pid)
 
     def create(self, template: str = "template0") -> str:
         """A fresh database's name; `template` is that of one to which nobody is connected."""
@@ -74,7 +80,7 @@ class Cluster:
         )
         assert made.returncode == 0, made.stdout + made.stderr
 
-    def _start(self) -> None:
+    def start(self) -> None:
         server = [tool("postgres", "postgresql"), "-D", str(self.root / "data"), "-p", str(self.port)]
         options = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"]
         with (self.root / "log").open("wb") as log:
