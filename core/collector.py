@@ -22,9 +22,8 @@ from .errors import Refusal
 from .model import SECOND, Bucket, Instant, ObjectId
 from .references import Registry
 from .schema import holds, objects, purges, renditions
+from .tempo import FLAT_OUT, Tempo
 
-LONGEST = 0.1
-"""Seconds that a batch may hold the writer lock; batches grow and shrink towards it."""
 SMALLEST, FIRST, LARGEST = 50, 500, 8000
 AGAIN = 30 * 24 * 3600 * SECOND
 """Every object is examined at least so often, in nanoseconds, so that a forgotten touch leaks nothing for ever."""
@@ -49,8 +48,9 @@ class Collected:
 
 @dataclass(slots=True)
 class _Pace:
-    """How many objects the next batch takes."""
+    """How many objects the next batch takes: as many as `longest` seconds allow."""
 
+    longest: float
     size: int = FIRST
     started: float = field(default_factory=time.monotonic)
 
@@ -60,13 +60,14 @@ class _Pace:
 
     def took(self) -> None:
         spent = max(time.monotonic() - self.started, 0.001)
-        self.size = max(SMALLEST, min(LARGEST, 2 * self.size, int(self.size * LONGEST / spent)))
+        self.size = max(SMALLEST, min(LARGEST, 2 * self.size, int(self.size * self.longest / spent)))
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
     database: Database
     registry: Registry
+    tempo: Tempo = FLAT_OUT
 
     def collect(self, grace: int, *, dry_run: bool = False, force: bool = False) -> Collected:
         """Objects touched longer than `grace` nanoseconds ago are cleared or condemned; no bucket stops another."""
@@ -122,13 +123,14 @@ class Collector:
         decide: Callable[[Transaction, Sequence[ObjectId]], Collected],
     ) -> Collected:
         """Decides on objects whose `since` lies before the cutoff, oldest first, a transaction for each batch."""
-        total, pace, after = Collected(), _Pace(), (-1, -1)
+        total, pace, after = Collected(), _Pace(self.tempo.longest), (-1, -1)
         while True:
             limit = pace.next()
             with self.database.write(bucket.id) as tx:
                 rows = tx.execute(_batch(bucket, since, cutoff(tx.now), after, limit)).all()
                 total += decide(tx, [row.id for row in rows])
             pace.took()
+            self.tempo.between()
             if len(rows) < limit:
                 return total
             after = (rows[-1].since, rows[-1].id)

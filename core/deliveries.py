@@ -9,6 +9,7 @@ from .database import AnyRow, Database
 from .errors import Refusal
 from .model import SECOND
 from .schema import purges
+from .tempo import FLAT_OUT, Tempo
 
 CLAIM = 600 * SECOND
 """Nanoseconds that a worker has for one claim; after that another may repeat the deletion, which is harmless."""
@@ -22,7 +23,7 @@ class Delivered:
     failed: int = 0
 
 
-def deliver(database: Database, contents: Contents) -> Delivered:
+def deliver(database: Database, contents: Contents, tempo: Tempo = FLAT_OUT) -> Delivered:
     """Every deletion that is due was tried once. A failed one stays, with its error, and is due again later."""
     deleted = failed = 0
     while rows := _claim(database):
@@ -37,6 +38,7 @@ def deliver(database: Database, contents: Contents) -> Delivered:
                     later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts, 20))
                     tx.execute(update(purges).where(mine).values(due=later, claimed=tx.now, error=error))
                     failed += 1
+            tempo.between()
     return Delivered(deleted, failed)
 
 

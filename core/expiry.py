@@ -7,21 +7,25 @@ from .database import Database
 from .model import Bucket, Caller
 from .recovery import Recovery
 from .schema import nodes, objects, trash, versions
+from .tempo import FLAT_OUT, Tempo
 
 BATCH = 1000
 
 
-def expire(database: Database) -> tuple[int, int]:
+def expire(database: Database, tempo: Tempo = FLAT_OUT) -> tuple[int, int]:
     """Returns how many trash entries and versions went because their time, or their number, was over."""
     with database.read() as tx:
         over = list(tx.execute(select(trash.c.uid).where(trash.c.until <= tx.now)).scalars())
         every = buckets.every(tx)
     recovery = Recovery(database, Caller("collector", admin=True))
-    emptied = sum(recovery.forget(uid) for uid in over)
-    return emptied, sum(_thin(database, bucket) for bucket in every)
+    emptied = 0
+    for uid in over:
+        emptied += recovery.forget(uid)
+        tempo.between()
+    return emptied, sum(_thin(database, bucket, tempo) for bucket in every)
 
 
-def _thin(database: Database, bucket: Bucket) -> int:
+def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
     """Versions beyond the bucket's number for each file, or older than its age, are gone."""
     total = 0
     while True:
@@ -34,6 +38,7 @@ def _thin(database: Database, bucket: Bucket) -> int:
             tx.execute(delete(versions).where(versions.c.id.in_([row.id for row in rows])))
             held = objects.c.id.in_([row.object for row in rows])
             tx.execute(update(objects).where(held).values(touched=tx.now))
+        tempo.between()
         total += len(rows)
         if len(rows) < BATCH:
             return total

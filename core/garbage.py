@@ -12,6 +12,7 @@ from .expiry import expire
 from .model import Instant
 from .references import Registry
 from .schema import buckets, objects, purges
+from .tempo import FLAT_OUT, Tempo
 
 DEAD = 10
 """Attempts after which a deletion counts as a dead letter. It is tried once a day all the same."""
@@ -74,16 +75,17 @@ def run(
     retention: int | None = None,
     dry_run: bool = False,
     force: bool = False,
+    tempo: Tempo = FLAT_OUT,
 ) -> Run:
     """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing.
 
     `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker.
     """
-    expired = (0, 0) if dry_run else expire(database)
-    collector = Collector(database, registry)
+    expired = (0, 0) if dry_run else expire(database, tempo)
+    collector = Collector(database, registry, tempo)
     total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
-    delivered = None if dry_run else deliver(database, contents)
+    delivered = None if dry_run else deliver(database, contents, tempo)
     return Run(
         examined=total.examined,
         condemned=total.condemned,

@@ -11,6 +11,7 @@ from .database import AnyRow, Database
 from .errors import NotFound, StorageUnavailable
 from .model import Digest
 from .schema import objects
+from .tempo import FLAT_OUT, Tempo
 
 BLOCK = 1 << 20
 PAGE = 200
@@ -26,7 +27,7 @@ class Scrubbed:
     """Storages that did not answer: nothing is said of their blobs."""
 
 
-def scrub(database: Database, contents: Contents, older_than: int = 0) -> Scrubbed:
+def scrub(database: Database, contents: Contents, older_than: int = 0, tempo: Tempo = FLAT_OUT) -> Scrubbed:
     """Every object whose last verdict is more than `older_than` nanoseconds old has a new one."""
     verified, size = 0, 0
     lost: list[Digest] = []
@@ -34,7 +35,7 @@ def scrub(database: Database, contents: Contents, older_than: int = 0) -> Scrubb
     failed: set[str] = set()
     for row in _due(database, older_than):
         try:
-            found = digest(contents, row.storage, row.key)
+            found = digest(contents, row.storage, row.key, tempo)
         except StorageUnavailable as refusal:
             failed.add(str(refusal))
             continue
@@ -46,13 +47,14 @@ def scrub(database: Database, contents: Contents, older_than: int = 0) -> Scrubb
     return Scrubbed(verified, size, tuple(lost), tuple(corrupt), tuple(sorted(failed)))
 
 
-def digest(contents: Contents, storage: str, key: str) -> Digest | None:
+def digest(contents: Contents, storage: str, key: str, tempo: Tempo = FLAT_OUT) -> Digest | None:
     """What the blob's bytes hash to; None where there is none. Raises StorageUnavailable."""
     found = hashlib.sha256()
     try:
         with contents.store(storage).open(key) as blob:
             while block := blob.read(BLOCK):
                 found.update(block)
+                tempo.between()
     except NotFound:
         return None
     except OSError as error:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from . import buckets, locks, migrations, storages
+from . import buckets, jobs, locks, migrations, storages
 from .access import Accounts
+from .background import Background
 from .contents import Contents
 from .database import Database
 from .errors import InvalidSetting, NoSuchLock
 from .explain import Explanation, explain
 from .garbage import Run, State, run, state
+from .jobs import Job, JobState, Wait
 from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
 from .namespace import LockLimits, Namespace
 from .policy import BucketPolicy
@@ -109,6 +111,20 @@ class Store:
     def scrub(self, older_than: int = 0) -> Scrubbed:
         """Blobs whose last verdict is older than so many nanoseconds are read and hashed."""
         return scrub(self.database, self.contents, older_than)
+
+    def run_due_jobs(self, wait: Wait) -> float:
+        """Background jobs that were due and free have run. Returns in how many seconds one will be."""
+        every = self._jobs()
+        jobs.run_due(self.database, every, wait)
+        return jobs.seconds_until_due(self.database, every)
+
+    def jobs(self) -> list[JobState]:
+        """The background jobs that are switched on, and how they fare."""
+        with self.database.read() as tx:
+            return jobs.states(tx, self._jobs())
+
+    def _jobs(self) -> list[Job]:
+        return list(Background(self.database, self.contents, self.registry, self.settings.collector).jobs())
 
     def ready(self) -> None:
         """Raises StorageUnavailable where the database does not answer."""

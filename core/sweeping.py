@@ -11,6 +11,7 @@ from .database import Database
 from .errors import Refusal
 from .model import SECOND
 from .schema import objects, purges
+from .tempo import FLAT_OUT, Tempo
 
 YOUNG = 24 * 3600 * SECOND
 DUE = 7 * 24 * 3600 * SECOND
@@ -25,13 +26,13 @@ class Swept:
     """Storages whose listing did not complete: nothing was swept there."""
 
 
-def sweep(database: Database, contents: Contents, *, dry_run: bool = False) -> Swept:
+def sweep(database: Database, contents: Contents, *, dry_run: bool = False, tempo: Tempo = FLAT_OUT) -> Swept:
     """Orphan blobs older than a day have a row in the outbox."""
     orphans: list[Blob] = []
     failed: list[str] = []
     for name, store in contents.stores.items():
         try:
-            found = _orphans(database, store)
+            found = _orphans(database, store, tempo)
         except Refusal as refusal:
             failed.append(f"{name}: {refusal}")
             continue
@@ -41,10 +42,13 @@ def sweep(database: Database, contents: Contents, *, dry_run: bool = False) -> S
     return Swept(len(orphans), sum(blob.size for blob in orphans), tuple(failed))
 
 
-def _orphans(database: Database, store: BlobStore) -> list[Blob]:
+def _orphans(database: Database, store: BlobStore, tempo: Tempo) -> list[Blob]:
     """The rows are read when the listing is complete: a publisher's intent came before its blob, and an object's row in
     the same transaction that took the intent back. Keys are fresh at every publish, so an orphan stays one."""
-    listed = list(store.blobs())
+    listed: list[Blob] = []
+    for blob in store.blobs():
+        listed.append(blob)
+        tempo.between()
     with database.read() as tx:
         known = set(tx.execute(select(objects.c.key).where(objects.c.storage == store.name)).scalars())
         known |= set(tx.execute(select(purges.c.key).where(purges.c.storage == store.name)).scalars())

@@ -28,6 +28,7 @@ STEADY_SECONDS = 10.0
 STUCK_SECONDS = 15.0
 STARTUP_FAILED = 1
 ENDED_AT_ONCE = 128 + signal.SIGTERM
+BESIDE = -1
 
 _HEEDED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 _PR_SET_PDEATHSIG = 1
@@ -63,18 +64,20 @@ def run(
     limits: Limits | None = None,
     grace: float = 10.0,
     pin: bool = True,
+    beside: Callable[[], None] | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. Runs in the main thread.
 
     `make_app` is called in every child. `ready` is called once, here, when all serve. A child that ends is replaced,
     later each time it does not last; one that fails before the first `ready` ends everything. A second signal ends
-    everything at once.
+    everything at once. `beside` is called in one more child once all serve: there SIGTERM stays blocked, and `beside`
+    is to return soon after it is pending.
     """
     _tune_allocator()
     _allow_many_files()
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
     try:
-        return _Supervisor(make_app, sock, limits or Limits(), grace, workers, pin).supervise(ready)
+        return _Supervisor(make_app, sock, limits or Limits(), grace, workers, pin, beside).supervise(ready)
     finally:
         sock.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
@@ -82,9 +85,10 @@ def run(
 
 @dataclass(slots=True)
 class _Place:
-    """One of the N workers: who fills it, and when it is to be filled again."""
+    """One of the N workers, or the process beside them: who fills it, and when it is to be filled again."""
 
     number: int
+    name: str
     pid: int = 0
     started: float = 0.0
     restart_at: float = 0.0
@@ -101,12 +105,15 @@ class _Supervisor:
         grace: float,
         workers: int,
         pin: bool,
+        beside: Callable[[], None] | None,
     ) -> None:
         self._make_app = make_app
         self._socket = sock
         self._limits = limits
         self._grace = grace
-        self._places = [_Place(number) for number in range(workers)]
+        self._places = [_Place(number, f"worker {number}") for number in range(workers)]
+        self._workers = workers
+        self._beside = beside
         cpus = sorted(os.sched_getaffinity(0))
         self._cpus = cpus if pin and len(cpus) > 1 else []
         self._pid = os.getpid()
@@ -121,6 +128,8 @@ class _Supervisor:
                 return failure
             if ready is not None:
                 ready()
+            if self._beside is not None:
+                self._places.append(_Place(BESIDE, "the process beside the workers"))
             self._keep_filled()
             return self._drain()
         finally:
@@ -139,13 +148,13 @@ class _Supervisor:
     def _keep_filled(self) -> None:
         """Returns when asked to stop."""
         while True:
-            heard = signal.sigtimedwait(_HEEDED, self._seconds_to_restart())
-            if heard and heard.si_signo != signal.SIGCHLD:
-                return
             self._reap()
             for place in self._places:
                 if not place.pid and place.restart_at <= monotonic():
                     self._fill(place)
+            heard = signal.sigtimedwait(_HEEDED, self._seconds_to_restart())
+            if heard and heard.si_signo != signal.SIGCHLD:
+                return
 
     def _drain(self) -> int:
         """Every child has ended: in its own time after SIGTERM, at once after a second signal or when it is stuck."""
@@ -171,7 +180,7 @@ class _Supervisor:
                 place.backoff = BACKOFF_FIRST if lasted > STEADY_SECONDS else min(place.backoff * 2, BACKOFF_MAX)
                 place.restart_at = monotonic() + place.backoff
                 level = logging.INFO if self._is_draining else logging.WARNING
-                log.log(level, "worker %d (pid %d) ended after %.1f s", place.number, place.pid, lasted)
+                log.log(level, "%s (pid %d) ended after %.1f s", place.name, place.pid, lasted)
                 place.pid = 0
                 _forget_readiness(place)
 
@@ -193,9 +202,9 @@ class _Supervisor:
         """Whatever happens, a child never returns into its parent's program."""
         status = STARTUP_FAILED
         try:
-            status = self._serve(place, readiness)
+            status = self._serve(place, readiness) if place.number != BESIDE else self._run_beside()
         except BaseException:
-            log.exception("worker %d failed", place.number)
+            log.exception("%s failed", place.name)
         finally:
             logging.shutdown()
             sys.stdout.flush()
@@ -210,7 +219,7 @@ class _Supervisor:
         _end_with_parent(self._pid)
         if self._cpus:
             os.sched_setaffinity(0, {self._cpus[(self._pid + place.number) % len(self._cpus)]})
-        server = Server(self._socket, self._make_app(), self._limits, multiprocess=len(self._places) > 1)
+        server = Server(self._socket, self._make_app(), self._limits, multiprocess=self._workers > 1)
         signal.signal(signal.SIGTERM, lambda *_: server.leave())
         gc.collect()
         gc.freeze()
@@ -218,6 +227,16 @@ class _Supervisor:
         os.close(readiness)
         server.serve()
         server.stop(self._grace)
+        return 0
+
+    def _run_beside(self) -> int:
+        assert self._beside
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
+        _end_with_parent(self._pid)
+        self._socket.close()
+        self._beside()
         return 0
 
 

@@ -14,6 +14,7 @@ from .installation import Config, Data, Json, opened
 
 if TYPE_CHECKING:
     from core.garbage import BucketState, Letter, Run, State
+    from core.jobs import JobState
 
 INCOMPLETE = 1
 
@@ -83,13 +84,16 @@ def dry_run(
 
 @app.command()
 def status(json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Tell what waits for the collector, and which deletions fail."""
+    """Tell what waits for the collector, which deletions fail, and how the background jobs fare."""
     with opened(data, config) as store:
-        state = store.garbage()
+        state, jobs = store.garbage(), store.jobs()
     if json:
-        output.as_json(_described(state))
+        output.as_json(_described(state) | {"jobs": list(map(_job, jobs))})
     else:
         _show(state)
+        output.say("")
+        heads = ("JOB", "LAST RUN", "NEXT RUN", "LAST ERROR")
+        output.as_table(heads, map(_job_row, jobs), none="Background jobs are switched off.")
 
 
 def _tell(done: "Run", *, json: bool, would: bool) -> None:
@@ -119,6 +123,16 @@ def _show(state: "State") -> None:
     output.say(f"\nDeletions in the outbox: {state.pending or 'none'}.")
     if state.failing:
         output.as_table(("ATTEMPTS", "", "DUE", "STORAGE", "KEY", "ERROR"), _letters(state.failing), none="")
+
+
+def _job(job: "JobState") -> dict[str, object]:
+    times = {"last_run": output.time(job.last_run), "next_run": output.time(job.next_run)}
+    return {**asdict(job), **times}
+
+
+def _job_row(job: "JobState") -> tuple[str | None, ...]:
+    following = "runs now" if job.running else output.time(job.next_run)
+    return job.name, output.time(job.last_run), following, job.last_error
 
 
 def _bucket(bucket: "BucketState") -> tuple[str | None, ...]:

@@ -96,6 +96,7 @@ def _serve(settings: "Settings", sock: socket.socket) -> int:
             idle_seconds=settings.server.idle_timeout.total_seconds(),
         ),
         grace=settings.server.drain_grace.total_seconds(),
+        beside=(lambda: _run_jobs(settings)) if settings.collector.enabled else None,
     )
 
 
@@ -107,6 +108,12 @@ def _prepare(settings: "Settings") -> str | None:
             return store.accounts.first_admin(os.environ.get(ADMIN_PASSWORD))
         finally:
             store.close()
+
+
+def _run_jobs(settings: "Settings") -> None:
+    from davstore import background
+
+    background.run(lambda: open_store(settings))
 
 
 def _application(settings: "Settings") -> "Application":
