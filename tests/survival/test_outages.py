@@ -82,8 +82,17 @@ def test_postgresql_may_stop_and_come_back_while_the_server_runs(tmp_path: Path,
         environ = {"DAVSTORE_DATABASE__URL": cluster.url(cluster.create())}
         with DavServer(tmp_path / "data", "--workers", workers, environ=environ) as server:
             server.expect_log("the database")
+            _wait_for_every_worker(server)
             _outlives_an_outage(server, cluster)
             fsck(server.data, environ, "--deep")
+
+
+def _wait_for_every_worker(server: DavServer) -> None:
+    """One of them answers for all before the others have opened the store."""
+    limit = time.monotonic() + server.patience
+    while " serves " not in server.log_text():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 def _outlives_an_outage(server: DavServer, cluster: Cluster) -> None:
