@@ -5,18 +5,23 @@
       └─── an identical upload, or a reference found
 
 Each batch is one transaction under the bucket's writer lock: nothing can gain or lose a reference between the question
-and the verdict. Safety rests on that and on foreign keys; grace and retention are there for people (I8, I10).
+and the verdict. Safety rests on that and on foreign keys; grace and retention are there for people (I8, I10). A dry run
+asks the same questions of snapshots, and writes nothing.
+
+`touched` says since when an object is worth a look. While a hold keeps it, that lies ahead: at the hold's end.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import astuple, dataclass
 from functools import partial
 
-from sqlalchemy import Column, and_, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import Column, delete, func, insert, literal, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from . import buckets, history
+from .batches import among
 from .database import Database, Query, Transaction
 from .errors import Refusal
 from .model import SECOND, Bucket, Instant, ObjectId
@@ -46,32 +51,20 @@ class Collected:
         return Collected(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
-@dataclass(slots=True)
-class _Pace:
-    """How many objects the next batch takes: as many as `longest` seconds allow."""
-
-    longest: float
-    size: int = FIRST
-    started: float = field(default_factory=time.monotonic)
-
-    def next(self) -> int:
-        self.started = time.monotonic()
-        return self.size
-
-    def took(self) -> None:
-        spent = max(time.monotonic() - self.started, 0.001)
-        self.size = max(SMALLEST, min(LARGEST, 2 * self.size, int(self.size * self.longest / spent)))
-
-
 @dataclass(frozen=True, slots=True)
 class Collector:
     database: Database
     registry: Registry
     tempo: Tempo = FLAT_OUT
 
-    def collect(self, grace: int, *, dry_run: bool = False, force: bool = False) -> Collected:
-        """Objects touched longer than `grace` nanoseconds ago are cleared or condemned; no bucket stops another."""
-        return self._each_bucket(lambda bucket: self._collect(bucket, grace, dry_run=dry_run, force=force))
+    def collect(
+        self, grace: int, retention: int | None = None, *, dry_run: bool = False, force: bool = False
+    ) -> Collected:
+        """Objects touched longer than `grace` nanoseconds ago are cleared or condemned; no bucket stops another.
+
+        `retention` is of use to a dry run: where it is zero, what would be condemned would be purged as well.
+        """
+        return self._each_bucket(lambda bucket: self._collect(bucket, grace, retention, dry_run=dry_run, force=force))
 
     def purge(self, retention: int | None = None, *, dry_run: bool = False) -> Collected:
         """What was condemned longer ago than the bucket's retention, or this one, is handed to the outbox."""
@@ -87,6 +80,8 @@ class Collector:
                 total += work(bucket)
             except Refusal as refusal:
                 total += Collected(refused=(f"{bucket.name}: {refusal}",))
+            except IntegrityError as error:
+                total += Collected(refused=(f"{bucket.name}: a row that no rule knows refers to it ({error.orig})",))
         return total
 
     def _check_rules(self, bucket: Bucket) -> None:
@@ -95,25 +90,34 @@ class Collector:
         if unknown:
             raise Quarantined(", ".join(unknown), "this process was not told of the rule; add it to the configuration")
 
-    def _collect(self, bucket: Bucket, grace: int, *, dry_run: bool, force: bool) -> Collected:
-        with self.database.write(bucket.id) as tx:
-            _end_holds(tx, bucket)
+    def _collect(self, bucket: Bucket, grace: int, retention: int | None, *, dry_run: bool, force: bool) -> Collected:
+        with self.database.read() as tx:
             cutoff = Instant(tx.now - grace)
-        if not dry_run and not force and self.registry.hosts.get(bucket.id):
-            self._check_breaker(bucket, self._examine(bucket, cutoff, dry_run=True))
-        return self._examine(bucket, cutoff, dry_run=dry_run)
+        if not force and self.registry.hosts.get(bucket.id):
+            self._check_breaker(bucket, self._examine(bucket, cutoff, retention, dry_run=True))
+        return self._examine(bucket, cutoff, retention, dry_run=dry_run)
 
-    def _examine(self, bucket: Bucket, cutoff: Instant, *, dry_run: bool) -> Collected:
-        decide = partial(self._decide, bucket=bucket, dry_run=dry_run)
-        touched = self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide)
-        return touched + self._in_batches(bucket, objects.c.examined, lambda now: now - AGAIN, decide)
+    def _examine(self, bucket: Bucket, cutoff: Instant, retention: int | None, *, dry_run: bool) -> Collected:
+        decide = self._condemn
+        if dry_run:
+            decide = partial(self._would_condemn, purge=not _kept_for(bucket, retention))
+        decide = partial(decide, bucket=bucket)
+        touched = self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide, dry_run=dry_run)
+        return touched + self._in_batches(bucket, objects.c.examined, lambda now: now - AGAIN, decide, dry_run=dry_run)
 
     def _check_breaker(self, bucket: Bucket, would: Collected) -> None:
+        if would.condemned <= BREAKER_FROM * BREAKER_SHARE:
+            return
         with self.database.read() as tx:
             stored = tx.scalar(select(func.count()).where(objects.c.bucket == bucket.id))
         if stored > BREAKER_FROM and would.condemned > stored * BREAKER_SHARE:
             reason = f"{would.condemned} of {stored} objects would be condemned; run with --force if that is right"
             raise Quarantined("the breaker", reason)
+
+    def _purge(self, bucket: Bucket, retention: int | None, *, dry_run: bool) -> Collected:
+        kept_for = _kept_for(bucket, retention)
+        decide = partial(self._would_let_go if dry_run else self._let_go, bucket=bucket)
+        return self._in_batches(bucket, objects.c.condemned, lambda now: now - kept_for, decide, dry_run=dry_run)
 
     def _in_batches(
         self,
@@ -121,108 +125,128 @@ class Collector:
         since: Column[int],
         cutoff: Callable[[Instant], int],
         decide: Callable[[Transaction, Sequence[ObjectId]], Collected],
+        *,
+        dry_run: bool,
     ) -> Collected:
         """Decides on objects whose `since` lies before the cutoff, oldest first, a transaction for each batch."""
-        total, pace, after = Collected(), _Pace(self.tempo.longest), (-1, -1)
+        total, limit, after = Collected(), FIRST, (-1, -1)
         while True:
-            limit = pace.next()
-            with self.database.write(bucket.id) as tx:
+            with self._transaction(bucket, dry_run=dry_run) as tx:
+                started = time.monotonic()
                 rows = tx.execute(_batch(bucket, since, cutoff(tx.now), after, limit)).all()
-                total += decide(tx, [row.id for row in rows])
-            pace.took()
-            self.tempo.between()
+                if rows:
+                    total += decide(tx, [row.id for row in rows])
             if len(rows) < limit:
                 return total
             after = (rows[-1].since, rows[-1].id)
+            limit = _paced(limit, self.tempo.longest, time.monotonic() - started)
+            self.tempo.between()
 
-    def _decide(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket, dry_run: bool) -> Collected:
-        kept = self._referenced(tx, bucket, batch)
-        gone = [wanted for wanted in batch if wanted not in kept]
-        if not dry_run and batch:
-            looked = {"touched": None, "examined": tx.now}
-            tx.execute(update(objects).where(objects.c.id.in_(kept)).values(**looked))
-            tx.execute(
-                update(objects).where(objects.c.id.in_(gone)).values(**looked, state="condemned", condemned=tx.now)
-            )
-            history.record(tx, bucket, gone, "condemned", "no reference was found")
+    def _transaction(self, bucket: Bucket, *, dry_run: bool) -> AbstractContextManager[Transaction]:
+        return self.database.read() if dry_run else self.database.write(bucket.id)
+
+    def _condemn(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
+        kept, gone = self._parted(tx, bucket, batch)
+        _end_holds(tx, batch)
+        _clear(tx, kept)
+        verdict = {"touched": None, "examined": tx.now, "state": "condemned", "condemned": tx.now}
+        tx.execute(update(objects).where(among(tx, objects.c.id, gone)).values(**verdict))
+        history.record(tx, bucket, gone, "condemned", "no reference was found")
         return Collected(examined=len(batch), condemned=len(gone))
 
-    def _referenced(self, tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> set[ObjectId]:
+    def _would_condemn(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket, purge: bool) -> Collected:
+        _, gone = self._parted(tx, bucket, batch)
+        would = Collected(examined=len(batch), condemned=len(gone))
+        return would + Collected(purged=len(gone), purged_bytes=_size(tx, gone)) if purge else would
+
+    def _let_go(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
+        kept, gone = self._parted(tx, bucket, batch)
+        _end_holds(tx, batch)
+        _revive(tx, bucket, kept, "a reference was found")
+        return Collected(revived=len(kept)) + _forget_or_revive(tx, bucket, gone)
+
+    def _would_let_go(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
+        kept, gone = self._parted(tx, bucket, batch)
+        return Collected(revived=len(kept), purged=len(gone), purged_bytes=_size(tx, gone))
+
+    def _parted(
+        self, tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]
+    ) -> tuple[list[ObjectId], list[ObjectId]]:
+        """Those that a rule finds a reference to, and those that none does."""
         found: set[ObjectId] = set()
-        for rule in self.registry.rules(bucket) if batch else ():
+        for rule in self.registry.rules(bucket):
             found |= rule.referenced(tx, batch)
-        return found
-
-    def _purge(self, bucket: Bucket, retention: int | None, *, dry_run: bool) -> Collected:
-        kept_for = bucket.retention if retention is None else retention
-        decide = partial(self._let_go, bucket=bucket, dry_run=dry_run)
-        return self._in_batches(bucket, objects.c.condemned, lambda now: now - kept_for, decide)
-
-    def _let_go(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket, dry_run: bool) -> Collected:
-        kept = self._referenced(tx, bucket, batch)
-        gone = [wanted for wanted in batch if wanted not in kept]
-        size = tx.scalar(select(func.coalesce(func.sum(objects.c.size), 0)).where(objects.c.id.in_(gone)))
-        would = Collected(revived=len(kept), purged=len(gone), purged_bytes=int(size))
-        if dry_run:
-            return would
-        _revive(tx, bucket, list(kept), "a reference was found")
-        try:
-            with tx.connection.begin_nested():
-                _forget(tx, bucket, gone)
-        except IntegrityError:
-            return Collected(revived=len(kept)) + self._let_go_one_by_one(tx, bucket, gone)
-        return would
-
-    def _let_go_one_by_one(self, tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> Collected:
-        total = Collected()
-        for wanted in batch:
-            size = tx.scalar(select(objects.c.size).where(objects.c.id == wanted))
-            try:
-                with tx.connection.begin_nested():
-                    _forget(tx, bucket, [wanted])
-                total += Collected(purged=1, purged_bytes=size)
-            except IntegrityError:
-                _revive(tx, bucket, [wanted], "a row that no rule knows refers to it")
-                total += Collected(revived=1)
-        return total
+        return [each for each in batch if each in found], [each for each in batch if each not in found]
 
 
 class Quarantined(Refusal):
     """The bucket is left alone until somebody decides."""
 
 
-def _end_holds(tx: Transaction, bucket: Bucket) -> None:
-    """Holds that are over go, and what they held is worth a look."""
-    over = and_(holds.c.until <= tx.now, holds.c.object == objects.c.id, objects.c.bucket == bucket.id)
-    ended = list(tx.execute(select(holds.c.id, holds.c.object).where(over)))
-    if ended:
-        tx.execute(delete(holds).where(holds.c.id.in_([row.id for row in ended])))
-        tx.execute(update(objects).where(objects.c.id.in_([row.object for row in ended])).values(touched=tx.now))
+def _kept_for(bucket: Bucket, retention: int | None) -> int:
+    return bucket.retention if retention is None else retention
 
 
 def _batch(bucket: Bucket, since: Column[int], cutoff: int, after: tuple[int, int], limit: int) -> Query:
-    """Live objects by the time that they were touched or examined, or condemned ones by when that was."""
+    """Live objects by the time that they were touched or else examined, or condemned ones by when that was."""
     state = "condemned" if since is objects.c.condemned else "live"
     wanted = select(objects.c.id, since.label("since")).where(
         objects.c.bucket == bucket.id, objects.c.state == state, since <= cutoff
     )
+    if since is objects.c.examined:
+        wanted = wanted.where(objects.c.touched.is_(None))
     return wanted.where(tuple_(since, objects.c.id) > after).order_by(since, objects.c.id).limit(limit)
+
+
+def _paced(limit: int, longest: float, spent: float) -> int:
+    """How many objects the next batch takes, so that it takes `longest` seconds."""
+    return max(SMALLEST, min(LARGEST, 2 * limit, int(limit * longest / max(spent, 0.001))))
+
+
+def _size(tx: Transaction, batch: Sequence[ObjectId]) -> int:
+    return int(tx.scalar(select(func.coalesce(func.sum(objects.c.size), 0)).where(among(tx, objects.c.id, batch))))
+
+
+def _end_holds(tx: Transaction, batch: Sequence[ObjectId]) -> None:
+    tx.execute(delete(holds).where(among(tx, holds.c.object, batch), holds.c.until <= tx.now))
+
+
+def _clear(tx: Transaction, batch: Sequence[ObjectId], **more: str | None) -> None:
+    """Something refers to them: the next look is due when a reference is dropped, or their last hold ends."""
+    last_hold = select(func.max(holds.c.until)).where(holds.c.object == objects.c.id).scalar_subquery()
+    values = {"touched": last_hold, "examined": tx.now, **more}
+    tx.execute(update(objects).where(among(tx, objects.c.id, batch)).values(**values))
 
 
 def _revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId], reason: str) -> None:
     if batch:
-        alive = {"state": "live", "condemned": None, "touched": None, "examined": tx.now}
-        tx.execute(update(objects).where(objects.c.id.in_(batch)).values(**alive))
+        _clear(tx, batch, state="live", condemned=None)
         history.record(tx, bucket, batch, "revived", reason)
+
+
+def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> Collected:
+    """What a foreign key keeps is found by halves: all others of the batch go."""
+    size = _size(tx, batch)
+    try:
+        with tx.connection.begin_nested():
+            _forget(tx, bucket, batch)
+        return Collected(purged=len(batch), purged_bytes=size)
+    except IntegrityError:
+        if len(batch) == 1:
+            _revive(tx, bucket, batch, "a row that no rule knows refers to it")
+            return Collected(revived=1)
+    half = len(batch) // 2
+    return _forget_or_revive(tx, bucket, batch[:half]) + _forget_or_revive(tx, bucket, batch[half:])
 
 
 def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> None:
     """The rows go and their blobs' keys enter the outbox; renditions made of them are worth a look."""
-    if not batch:
-        return
-    derived = select(renditions.c.object).where(renditions.c.source.in_(batch))
+    if tx.dialect == "postgresql":
+        tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    these = among(tx, objects.c.id, batch)
+    derived = select(renditions.c.object).where(among(tx, renditions.c.source, batch))
     tx.execute(update(objects).where(objects.c.id.in_(derived)).values(touched=tx.now))
     history.record(tx, bucket, batch, "purged", "condemned longer than the retention, and still without a reference")
-    keys = select(objects.c.storage, objects.c.key, literal(tx.now, purges.c.due.type)).where(objects.c.id.in_(batch))
+    keys = select(objects.c.storage, objects.c.key, literal(tx.now, purges.c.due.type)).where(these)
     tx.execute(insert(purges).from_select(["storage", "key", "due"], keys))
-    tx.execute(delete(objects).where(objects.c.id.in_(batch)))
+    tx.execute(delete(objects).where(these))

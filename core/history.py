@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import insert, literal, select
 
+from .batches import among
 from .database import Transaction
 from .model import Bucket, ObjectId
 from .schema import objects
@@ -17,4 +18,4 @@ def record(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId], event: st
     said = [literal(value) for value in (bucket.name, event, reason)]
     rows = select(literal(tx.now, gc_log.c.at.type), *said, objects.c.uid, objects.c.digest, objects.c.size)
     columns = ["at", "bucket", "event", "reason", "object_uid", "digest", "size"]
-    tx.execute(insert(gc_log).from_select(columns, rows.where(objects.c.id.in_(batch))))
+    tx.execute(insert(gc_log).from_select(columns, rows.where(among(tx, objects.c.id, batch))))

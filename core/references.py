@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select
 from sqlalchemy.exc import NoSuchTableError
 
+from .batches import among
 from .database import Query, Transaction
 from .errors import Unusable
 from .model import Bucket, BucketId, ObjectId
@@ -29,18 +30,18 @@ class Rule:
     column: Column[Any]
     by_uid: bool = False
 
-    def referenced(self, tx: Transaction, among: Sequence[ObjectId]) -> set[ObjectId]:
+    def referenced(self, tx: Transaction, wanted: Sequence[ObjectId]) -> set[ObjectId]:
         """Those of the objects that a row refers to, in one query."""
-        return set(tx.execute(self._query(tx, among)).scalars())
+        return set(tx.execute(self._query(tx, wanted)).scalars())
 
-    def _query(self, tx: Transaction, among: Sequence[ObjectId]) -> Query:
+    def _query(self, tx: Transaction, wanted: Sequence[ObjectId]) -> Query:
         if self.by_uid:
             return (
                 select(objects.c.id)
                 .join_from(objects, self.column.table, self.column == objects.c.uid)
-                .where(objects.c.id.in_(among))
+                .where(among(tx, objects.c.id, wanted))
             )
-        found = select(self.column).where(self.column.in_(among)).distinct()
+        found = select(self.column).where(among(tx, self.column, wanted)).distinct()
         return found.where(holds.c.until > tx.now) if self.column.table is holds else found
 
 

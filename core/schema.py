@@ -35,7 +35,7 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is INTEGER."""
 Uid = Text().with_variant(UUID(as_uuid=False), "postgresql")
 Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text that both databases order by its UTF-8 bytes, so that keyset pages agree."""
+"""Text that both databases order by its UTF-8 bytes, so that keyset pages agree and indexes cost no collation."""
 
 storages = Table(
     "storages",
@@ -76,15 +76,19 @@ objects = Table(
     Column("id", Id, primary_key=True),
     Column("uid", Uid, nullable=False, unique=True),
     Column("bucket", Id, ForeignKey("buckets.id", ondelete="RESTRICT"), nullable=False),
-    Column("digest", Text, nullable=False, comment="SHA-256 of the bytes, lower-case hex"),
-    Column("dedup_key", Text, comment="the digest; null where dedup is off"),
+    Column("digest", Bytewise, nullable=False, comment="SHA-256 of the bytes, lower-case hex"),
+    Column("dedup_key", Bytewise, comment="the digest; null where dedup is off"),
     Column("size", BigInteger, nullable=False),
-    Column("storage", Text, nullable=False, comment="a storage's name, or inline"),
-    Column("key", Text, nullable=False, comment="the blob's; fresh at every publish"),
+    Column("storage", Bytewise, nullable=False, comment="a storage's name, or inline"),
+    Column("key", Bytewise, nullable=False, comment="the blob's; fresh at every publish"),
     Column("state", Text, nullable=False, server_default="live"),
     Column("metadata", JSON, comment="free, for host applications"),
     Column("created", BigInteger, nullable=False),
-    Column("touched", BigInteger, comment="when a reference was dropped last; null: examined since"),
+    Column(
+        "touched",
+        BigInteger,
+        comment="since when it is worth a look; ahead while a hold keeps it; null: when nothing changed",
+    ),
     Column("condemned", BigInteger, comment="when the collector found no reference"),
     Column("examined", BigInteger, comment="when the collector looked last"),
     Column("verified", BigInteger, comment="when the bytes were last read and hashed"),
@@ -99,6 +103,7 @@ objects = Table(
         "ix_objects_touched",
         "bucket",
         "touched",
+        "id",
         sqlite_where=text("touched IS NOT NULL"),
         postgresql_where=text("touched IS NOT NULL"),
     ),
@@ -110,7 +115,6 @@ objects = Table(
         postgresql_where=text("condemned IS NOT NULL"),
     ),
     Index("ix_objects_examined", "bucket", "examined"),
-    Index("ix_objects_verified", "verified"),
     comment="the rows that vouch for blobs",
 )
 
@@ -233,8 +237,8 @@ purges = Table(
     "purges",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("storage", Text, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("storage", Bytewise, nullable=False),
+    Column("key", Bytewise, nullable=False),
     Column("due", BigInteger, nullable=False),
     Column("claimed", BigInteger, comment="until when a worker has it"),
     Column("attempts", Integer, nullable=False, server_default="0"),

@@ -116,7 +116,7 @@ gc_log = Table(
     Column("bucket", Text, nullable=False),
     Column("event", Text, nullable=False),
     Column("object_uid", Uid),
-    Column("digest", Text),
+    Column("digest", Bytewise),
     Column("size", BigInteger),
     Column("reason", Text),
     Index("ix_gc_log_digest", "digest"),

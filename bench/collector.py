@@ -1,0 +1,129 @@
+"""`python -m bench.collector`: how many objects the collector decides a second, with how much memory, and that a run
+costs what was touched, not what is stored."""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from core.database import Transaction
+from core.policy import BucketPolicy
+from core.store import Store
+from tests.parts import stores
+from tests.parts.postgresql import Cluster
+
+TOUCHED = 1000
+MIB = 1 << 20
+AGO = "1000000000"
+"""When the rows were touched: the first second after the epoch."""
+SIZE = 64
+
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE s (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM s WHERE n < :last)",
+    "postgresql": "WITH s (n) AS (SELECT * FROM generate_series(cast(:first AS bigint), cast(:last AS bigint)))",
+}
+DIGEST = {"sqlite": "printf('%064x', n)", "postgresql": "lpad(to_hex(n), 64, '0')"}
+UID = {"sqlite": "uuid7()", "postgresql": "gen_random_uuid()"}
+DATA = {"sqlite": f"zeroblob({SIZE})", "postgresql": f"decode(repeat('00', {SIZE}), 'hex')"}
+OBJECTS = f"""INSERT INTO objects (id, uid, bucket, digest, dedup_key, size, storage, key, state, created, touched)
+    {{numbers}} SELECT n, {{uid}}, 1, {{digest}}, {{digest}}, {SIZE}, 'inline', 'files/' || {{digest}}, 'live',
+    {AGO}, {AGO} FROM s"""
+BLOBS = "INSERT INTO blob_data (key, n, data) {numbers} SELECT 'inline/files/' || {digest}, 0, {data} FROM s"
+NODES = f"""INSERT INTO nodes (uid, bucket, is_root, kind, object, size, created, modified, changed, mode, links, seq)
+    {{numbers}} SELECT {{uid}}, 1, false, 'file', n, {SIZE}, {AGO}, {AGO}, {AGO}, 420, 1, 1 FROM s WHERE n % 2 = 0"""
+
+
+def main() -> None:
+    options = _options()
+    counts = [int(float(count)) for count in options.objects.split(",")]
+    for name in options.databases.split(","):
+        for count in counts:
+            with _store(name) as store:
+                fill(store, count)
+                decided(store, name, count)
+                touched_again(store, name, count)
+
+
+def fill(store: Store, count: int) -> None:
+    """Objects with inline contents, every second one without a reference, all of them touched long ago."""
+    with store.database.write() as tx:
+        for statement in (OBJECTS, BLOBS, NODES):
+            _each_thousand(tx, statement, count)
+    _analyze(store)
+
+
+def decided(store: Store, name: str, count: int) -> float:
+    """Prints and returns how many objects a second were cleared or condemned."""
+    before, start = _memory(), time.perf_counter()
+    run = store.collect_garbage(grace=0)
+    taken = time.perf_counter() - start
+    assert (run.examined, run.condemned) == (count, count - count // 2)
+    grown = (_memory() - before) / MIB
+    print(f"{name:12}{count:>9} stored, all touched: {count / taken:9.0f} objects/s, {grown:6.1f} MiB more", flush=True)
+    return count / taken
+
+
+def touched_again(store: Store, name: str, count: int) -> float:
+    """The seconds of a run in which a thousand of them were touched."""
+    _analyze(store)
+    with store.database.write() as tx:
+        step = max(1, count // TOUCHED)
+        tx.execute(
+            text(f"UPDATE objects SET touched = {AGO} WHERE state = 'live' AND id % :step = 0 AND id <= :last"),
+            {"step": 2 * step, "last": count},
+        )
+    start = time.perf_counter()
+    run = store.collect_garbage(grace=0)
+    taken = time.perf_counter() - start
+    print(f"{name:12}{count:>9} stored, {run.examined} touched: {1000 * taken:9.1f} ms", flush=True)
+    return taken
+
+
+def _each_thousand(tx: Transaction, statement: str, count: int) -> None:
+    words = {"numbers": NUMBERS, "uid": UID, "digest": DIGEST, "data": DATA}
+    filled = text(statement.format(**{name: by[tx.dialect] for name, by in words.items()}))
+    for first in range(1, count + 1, 100_000):
+        tx.execute(filled, {"first": first, "last": min(count, first + 99_999)})
+
+
+def _analyze(store: Store) -> None:
+    with store.database.write() as tx:
+        tx.execute(text("ANALYZE"))
+
+
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def _store(name: str) -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="davstore-bench-") as folder:
+        if name == "sqlite":
+            yield from _opened(f"sqlite:///{folder}/davstore.db", Path(folder))
+            return
+        with Cluster() as cluster:
+            yield from _opened(cluster.url(cluster.create()), Path(folder))
+
+
+def _opened(url: str, folder: Path) -> Iterator[Store]:
+    store = stores.opened(url, folder / "data", "fsync", files=BucketPolicy())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _options(given: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.collector", description=__doc__)
+    parser.add_argument("--objects", default="1e4,1e5,1e6", help="how many are stored, one run for each")
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    main()
