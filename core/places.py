@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, bindparam, select
 from . import buckets, tree
 from .database import AnyRow, Query, Transaction
 from .model import Bucket, Kind, Node, NodeId, Path
-from .paths import folded
+from .paths import checked, folded
 from .schema import buckets as bucket_rows
 from .schema import names, nodes, objects
 
@@ -35,10 +35,12 @@ class Place:
 
 
 def resolve(tx: Transaction, path: Path) -> Place | None:
-    """`path` begins with a bucket's name; None where there is no such bucket.
+    """`path` begins with a bucket's name; None where there is no such bucket. Raises InvalidPath.
 
     Exact names win; else the NFC-equal one is taken, as macOS needs. An ASCII name is asked for exactly only.
     """
+    for name in path:
+        checked(name)
     if len(path) > DEEPEST:
         return _walk(tx, path)
     wanted = {f"name{n}": name for n, name in enumerate(path)}
