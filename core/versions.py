@@ -20,11 +20,15 @@ def replace_content(
         select(nodes.c.object, nodes.c.size, nodes.c.author, nodes.c.rewritten).where(nodes.c.id == node.id)
     ).one()
     rewritten: int | None = old.rewritten
-    if old.object != new:
-        if old.size and not _same_burst(tx, old, author):
+    if old.object == new:
+        author = old.author
+    else:
+        is_burst = _same_burst(tx, old, author)
+        if old.size and not is_burst:
             keep(tx, node, author=old.author)
+            rewritten = tx.now
         objects.touch(tx, old.object)
-        rewritten = tx.now if old.size else None
+        rewritten = rewritten if old.size else None
     tx.execute(
         update(nodes)
         .where(nodes.c.id == node.id)
@@ -69,7 +73,7 @@ def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
     `replaced` must be dropped right after.
     """
     tx.execute(update(versions).where(versions.c.node == replaced.id).values(node=heir.id))
-    if replaced.size and replaced.object != heir.object:
+    if replaced.size and replaced.etag != heir.etag:
         author = tx.scalar(select(nodes.c.author).where(nodes.c.id == replaced.id))
         keep(tx, replaced, author=author, under=heir.id)
     tx.execute(update(nodes).where(nodes.c.id == replaced.id).values(uid=uids.fresh()))
