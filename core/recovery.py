@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from . import buckets, guards, trash, tree, versions
+from . import buckets, guards, locks, trash, tree, versions
 from .database import Database, Transaction
 from .errors import AlreadyExists, Forbidden, NotACollection
-from .model import Bucket, Caller, Kind, Node, NodeId, Path, Trashed, Version
+from .model import Bucket, Caller, Expect, Kind, Node, NodeId, Path, Trashed, Version
+from .places import Place
 from .subtrees import drop
 
 
@@ -24,12 +25,12 @@ class Recovery:
     def restore(self, uid: str, to: Path | None = None) -> Node:
         """The removed subtree is back where it was, or at `to` in the same bucket; missing collections are made again.
 
-        Raises NotFound, AlreadyExists, Forbidden.
+        Raises NotFound, AlreadyExists, NotACollection, Locked, Forbidden.
         """
         with self.database.read() as tx:
             entry, _ = trash.get(tx, uid)
             bucket = buckets.get(tx, entry.path[0])
-        path = to or entry.path
+        path = entry.path if to is None else to
         guards.writable(path, self.caller)
         if path[0] != bucket.name:
             raise Forbidden(path, f"it can come back to bucket {bucket.name} only; move it from there")
@@ -37,7 +38,7 @@ class Recovery:
             _, node = trash.get(tx, uid)
             seq = buckets.advance(tx, bucket)
             parent = self._collection(tx, bucket, path[:-1], seq)
-            if guards.Situation(tx).node(path):
+            if self._place(tx, path).node:
                 raise AlreadyExists(path, "the name is taken; give another with --to")
             trash.take_out(tx, node, seq)
             tree.link(tx, parent, path[-1], node)
@@ -47,6 +48,7 @@ class Recovery:
     def _collection(self, tx: Transaction, bucket: Bucket, path: Path, seq: int) -> NodeId:
         node = guards.Situation(tx).node(path)
         if node is None:
+            self._place(tx, path)
             above = self._collection(tx, bucket, path[:-1], seq)
             return tree.add(
                 tx, bucket.id, above, path[-1], seq, kind=Kind.COLLECTION, mode=0o755, author=self.caller.name
@@ -54,6 +56,12 @@ class Recovery:
         if not node.is_collection:
             raise NotACollection(path, "is a file now; give another place with --to")
         return node.id
+
+    def _place(self, tx: Transaction, path: Path) -> Place:
+        """Where something comes back. Raises Locked where a lock that is not the caller's guards it."""
+        place = guards.Situation(tx).place(path)
+        locks.require(tx, self.caller, Expect(as_lock_owner=True), place, member=True)
+        return place
 
     def empty_trash(self, bucket: str | None = None) -> int:
         """The entries are gone for good, one transaction each. Returns how many went."""
