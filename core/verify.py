@@ -59,7 +59,8 @@ def _tree(tx: Transaction) -> Iterator[Problem]:
     child, above = nodes.alias("child"), nodes.alias("above")
     foreign = select(child.c.uid).join(names, names.c.node == child.c.id).join(above, above.c.id == names.c.parent)
     yield from _each(tx, foreign.where(child.c.bucket != above.c.bucket), "I4", "is of another bucket than its parent")
-    lost = select(locks.c.token).where(locks.c.node.in_(select(below(select(trash.c.node.label("id"))).c.id)))
+    removed = select(below(select(trash.c.node.label("id"))).c.id)
+    lost = select(locks.c.token).where(locks.c.expires > tx.now, locks.c.node.in_(removed))
     yield from _each(tx, lost, "I5", "locks something in the trash")
 
 
