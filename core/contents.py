@@ -6,7 +6,7 @@ from typing import BinaryIO
 from . import objects, outbox
 from .blobs import BlobStore
 from .database import Database
-from .errors import Corrupt, NotFound, StorageUnavailable, TooLarge
+from .errors import Corrupt, NotFound, StorageUnavailable
 from .model import Bucket, Descriptor, Node, ObjectId
 from .staging import Draft, Sealed, Staging
 
@@ -71,8 +71,3 @@ class Contents:
         if name not in self.stores:
             raise StorageUnavailable(name, "is not configured here; add it under [storages]")
         return self.stores[name]
-
-    def admit(self, bucket: Bucket, size: int | None) -> None:
-        """Raises TooLarge for a content of the announced size."""
-        if size is not None and bucket.max_size is not None and size > bucket.max_size:
-            raise TooLarge((bucket.name,), f"{size} bytes are more than the {bucket.max_size} that it takes")

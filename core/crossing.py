@@ -12,8 +12,8 @@ HOLD = 3600 * SECOND
 BLOCK = 256 * 1024
 
 
-def bring(database: Database, contents: Contents, source: Path, target: Path) -> None:
-    """The target's bucket has a held object of every content below the source, versions included.
+def bring(database: Database, contents: Contents, source: Path, target: Path, *, history: bool) -> None:
+    """The target's bucket has a held object of every content below the source, with `history` of the versions too.
 
     One content after the other, each in transactions of its own, so that memory and locks stay small. Nothing visible
     changes. Raises NotFound.
@@ -21,7 +21,7 @@ def bring(database: Database, contents: Contents, source: Path, target: Path) ->
     with database.read() as tx:
         place = guards.source(tx, source)
         bucket = buckets.find(tx, target[0])
-        missing = subtrees.lacking(tx, place.node.id, bucket) if place.node and bucket else []
+        missing = subtrees.lacking(tx, place.node.id, bucket, history=history) if place.node and bucket else []
     for content in missing:
         if bucket:
             _bring_one(database, contents, content, bucket)

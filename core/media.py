@@ -3,7 +3,7 @@
 import mimetypes
 from fnmatch import fnmatchcase
 
-from .errors import UnsupportedMediaType
+from .errors import TooLarge, UnsupportedMediaType
 from .model import Bucket, Path
 
 UNKNOWN = "application/octet-stream"
@@ -22,6 +22,8 @@ def type_of(name: str, declared: str) -> str:
 
 
 def admit(bucket: Bucket, path: Path, media_type: str, size: int | None) -> None:
-    """Raises UnsupportedMediaType for what the bucket does not take. Empty files pass."""
+    """Raises TooLarge or UnsupportedMediaType for what the bucket does not take. Empty files pass."""
+    if size is not None and bucket.max_size is not None and size > bucket.max_size:
+        raise TooLarge(path, f"{size} bytes are more than the {bucket.max_size} that the bucket takes")
     if size != 0 and bucket.types and not any(fnmatchcase(media_type, pattern) for pattern in bucket.types):
         raise UnsupportedMediaType(path, f"is {media_type}; the bucket takes {', '.join(bucket.types)}")

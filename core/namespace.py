@@ -161,15 +161,11 @@ class Namespace:
         guards.writable(path, self.caller)
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
-            self.contents.admit(place.bucket, size)
             media.admit(place.bucket, path, media.type_of(path[-1], media_type), size)
-            old = place.node.size if place.node else 0
-            if (
-                size is not None
-                and place.bucket.quota is not None
-                and place.bucket.bytes + size - old > place.bucket.quota
-            ):
-                raise QuotaExceeded(path, f"the bucket takes {place.bucket.quota} bytes, the trash included")
+            growth = (size or 0) - (place.node.size if place.node else 0)
+            quota = place.bucket.quota
+            if growth > 0 and quota is not None and place.bucket.bytes + growth > quota:
+                raise QuotaExceeded(path, f"the bucket takes {quota} bytes, the trash included")
         if size is not None and size > self._free(place.bucket):
             raise QuotaExceeded(path, "the disk has not so much room")
 
@@ -193,9 +189,9 @@ class Namespace:
         """
         guards.writable(path, self.caller)
         content = draft.seal()
-        bucket = self._home(path)
 
         def attempt() -> Outcome:
+            bucket = self._home(path)
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
                 return files.write(tx, self.caller, path, content, blob, media_type, modified, expect)
@@ -253,7 +249,7 @@ class Namespace:
         def act(tx: Transaction, here: Place, there: Place) -> NodeId:
             return relocation.copy(tx, self.caller, here, there, expect, deep=deep, overwrite=overwrite)
 
-        return self._relocate(source, destination, modified, expect, act)
+        return self._relocate(source, destination, modified, expect, act, history=False)
 
     def move(
         self,
@@ -271,7 +267,7 @@ class Namespace:
                 raise Forbidden(source, _BUCKETS)
             return relocation.move(tx, self.caller, here, there, expect, overwrite=overwrite)
 
-        return self._relocate(source, destination, modified, expect, act)
+        return self._relocate(source, destination, modified, expect, act, history=True)
 
     def _relocate(
         self,
@@ -280,7 +276,10 @@ class Namespace:
         modified: Instant | None,
         expect: Expect,
         act: Callable[[Transaction, Place, Place], NodeId],
+        *,
+        history: bool,
     ) -> Outcome:
+        """`history`: the versions go along."""
         if not source:
             raise Forbidden(source, _BUCKETS)
         if source == destination:
@@ -296,12 +295,12 @@ class Namespace:
                 relocation.set_modified(tx, node, modified)
                 return Outcome(tree.reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
 
-        if involved[0] == involved[1]:
-            return attempt()
-
         def brought() -> Outcome:
-            crossing.bring(self.database, self.contents, source, destination)
-            return attempt()
+            try:
+                return attempt()
+            except BlobNeeded:
+                crossing.bring(self.database, self.contents, source, destination, history=history)
+                raise
 
         return self._with_bytes(brought)
 

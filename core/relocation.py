@@ -2,7 +2,7 @@
 
 from sqlalchemy import update
 
-from . import buckets, locks, objects, properties, subtrees, trash, tree, versions
+from . import buckets, locks, media, objects, properties, subtrees, trash, tree, versions
 from .database import Transaction
 from .errors import AlreadyExists, InvalidMove
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId
@@ -34,7 +34,8 @@ def copy(
     assert target.parent
     _check_overlap(source, target, deep=deep)
     _check_overwrite(target, overwrite=overwrite)
-    locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    locks.require(tx, caller, expect, target, member=True, inside=True)
+    _admit(tx, source, target, deep=deep)
     over_file = target.node is not None and target.node.kind is source.node.kind is Kind.FILE
     files, size = tree.size_below(tx, source.node.id) if deep or not source.node.is_collection else (0, 0)
     if over_file and target.node:
@@ -69,12 +70,13 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     assert source.parent
     assert target.parent
     moved, old_parent, parent = source.node, source.parent, target.parent
-    if target.node and target.node.id == moved.id and target.requested != source.path:
+    if target.path == source.path and target.requested != source.path:
         target = target.unmapped()
     _check_overlap(source, target, deep=True)
     _check_overwrite(target, overwrite=overwrite)
     locks.require(tx, caller, expect, source, member=True, inside=True)
-    locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    locks.require(tx, caller, expect, target, member=True, inside=True)
+    _admit(tx, source, target, deep=True)
     locks.remove_below(tx, moved.id)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:
@@ -117,6 +119,14 @@ def _check_overlap(source: Place, target: Place, *, deep: bool) -> None:
 def _check_overwrite(target: Place, *, overwrite: bool) -> None:
     if target.node and not overwrite:
         raise AlreadyExists(target.path)
+
+
+def _admit(tx: Transaction, source: Place, target: Place, *, deep: bool) -> None:
+    """Another bucket takes what its policy says. Raises TooLarge, UnsupportedMediaType."""
+    assert source.node
+    if source.bucket.id != target.bucket.id and (deep or not source.node.is_collection):
+        for media_type, largest in tree.types_below(tx, source.node.id):
+            media.admit(target.bucket, target.path, media_type, largest)
 
 
 def set_modified(tx: Transaction, node: NodeId, modified: int | None) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from .database import Query, Transaction
 from .model import Bucket, Kind, Node, NodeId, ObjectId
-from .objects import is_sound
+from .objects import BlobNeeded, is_sound
 from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
 from .tree import below, link, mark_changed
 
@@ -109,6 +109,8 @@ def drop(tx: Transaction, top: NodeId) -> tuple[int, int]:
         mine = select(_subtree.c.old)
         tx.execute(delete(trash).where(trash.c.node == top))
         tx.execute(delete(names).where(or_(names.c.parent.in_(mine), names.c.node == top)))
+        left = select(func.count()).where(names.c.node == nodes.c.id).scalar_subquery()
+        tx.execute(update(nodes).where(nodes.c.id.in_(mine), nodes.c.links > 1).values(links=left, changed=tx.now))
         tx.execute(delete(_subtree).where(exists().where(names.c.node == _subtree.c.old)))
         files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).where(
             nodes.c.id.in_(mine), nodes.c.kind == Kind.FILE
@@ -142,24 +144,26 @@ def transfer(tx: Transaction, top: NodeId, target: Bucket, seq: int) -> None:
         tx.execute(update(nodes).where(nodes.c.id.in_(mine)).values(bucket=target.id, seq=seq, changed=tx.now))
 
 
-def lacking(tx: Transaction, top: NodeId, target: Bucket) -> list[ObjectId]:
-    """Objects that the subtree or its versions refer to and of whose contents `target` has none that is sound."""
+def lacking(tx: Transaction, top: NodeId, target: Bucket, *, history: bool) -> list[ObjectId]:
+    """Objects that the subtree refers to, by `history` also its versions, and of which `target` has no sound copy."""
     mine, theirs = select(below(top).c.id), objects.alias("theirs")
-    held = (
-        select(nodes.c.object)
-        .where(nodes.c.id.in_(mine))
-        .union(select(versions.c.object).where(versions.c.node.in_(mine)))
-    )
+    held = select(nodes.c.object).where(nodes.c.id.in_(mine))
+    if history:
+        held = held.union(select(versions.c.object).where(versions.c.node.in_(mine)))
     there = exists().where(theirs.c.bucket == target.id, theirs.c.digest == objects.c.digest, is_sound(theirs))
     return list(tx.execute(select(objects.c.id).where(objects.c.id.in_(held), ~there)).scalars())
 
 
 def _refer_to(tx: Transaction, bucket: Bucket, rows: Table, which: ColumnElement[bool]) -> None:
-    """The rows' objects are replaced by the bucket's own of the same contents."""
+    """The rows' objects are replaced by the bucket's own of the same contents. Raises BlobNeeded where it has none."""
     theirs, mine = objects.alias("theirs"), objects.alias("mine")
     same = select(func.min(theirs.c.id)).join(mine, mine.c.digest == theirs.c.digest)
     same = same.where(theirs.c.bucket == bucket.id, is_sound(theirs), mine.c.id == rows.c.object)
-    tx.execute(update(rows).where(which, rows.c.object.is_not(None)).values(object=same.scalar_subquery()))
+    counterpart = same.scalar_subquery()
+    which &= rows.c.object.is_not(None)
+    if tx.scalar(select(rows.c.id).where(which, counterpart.is_(None)).limit(1)) is not None:
+        raise BlobNeeded
+    tx.execute(update(rows).where(which).values(object=counterpart))
 
 
 def locks_below(tx: Transaction, top: NodeId) -> list[str]:

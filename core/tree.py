@@ -195,6 +195,14 @@ def pages(tx: Transaction, parent: NodeId, path: Path, limit: int) -> Iterator[l
         after = page[-1].name
 
 
+def types_below(tx: Transaction, top: NodeId) -> list[tuple[str, int]]:
+    """The media types of a subtree's files, each with the size of its largest."""
+    tree = below(top)
+    sizes = select(nodes.c.media_type, func.max(nodes.c.size)).join(tree, tree.c.id == nodes.c.id)
+    rows = tx.execute(sizes.where(nodes.c.kind == Kind.FILE).group_by(nodes.c.media_type))
+    return [(media_type, largest) for media_type, largest in rows]
+
+
 def object_of(node: Node) -> ObjectId:
     assert node.object is not None
     return node.object
