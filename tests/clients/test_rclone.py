@@ -1,7 +1,6 @@
 """rclone, in each way that it speaks to a server it takes for another's."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +33,8 @@ def test_what_is_copied_in_comes_out_the_same(rclone: Rclone, source: Path, tmp_
 
 
 @pytest.mark.parametrize("vendor", ["rclone", "owncloud", "fastmail", "other"])
-def test_every_odd_name_goes_there_and_back(serve: Callable[..., DavServer], tmp_path: Path, vendor: str) -> None:
-    rclone = Rclone(serve(), vendor)
+def test_every_odd_name_goes_there_and_back(server: DavServer, tmp_path: Path, vendor: str) -> None:
+    rclone = Rclone(server, vendor)
     source = tmp_path / "source"
     odd_names(source)
 
