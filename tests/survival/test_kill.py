@@ -21,7 +21,7 @@ IN_FLIGHT = {"due"}
 
 
 def test_kill_9_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path):
-    rounds = _killed_again_and_again(tmp_path / "data", {}, at_least=soak(5, 24), seconds=soak(40, 0))
+    rounds = _killed_again_and_again(tmp_path / "data", {}, at_least=soak(5, 24), seconds=soak(30, 0))
 
     assert rounds >= soak(5, 24)
 
