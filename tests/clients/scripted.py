@@ -41,6 +41,13 @@ class Client:
         head = f"{method} /files/{path.removeprefix('/')} HTTP/1.1\r\n{lines}\r\n"
         return self._peer.ask(head.encode() + body, method)
 
+    def peek(self, path: str) -> None:
+        """Asks for a file, and leaves after its first bytes."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self._always.items())
+        self._peer.send(f"GET /files/{path} HTTP/1.1\r\n{lines}\r\n".encode())
+        self._peer.read(1)
+        self._peer.reset()
+
     def read(self, path: str) -> bytes:
         answer = self("GET", path)
         assert answer.status == 200
