@@ -42,30 +42,31 @@ class Contents:
         return blob
 
     def open(self, node: Node) -> BinaryIO:
-        """A seekable reader of a file's bytes. Raises Corrupt, StorageUnavailable.
-
-        A blob that is gone may have moved or been repaired: the row is read once more.
-        """
+        """A seekable reader of a file's bytes. Raises NotFound, Corrupt, StorageUnavailable."""
         if node.content is None or node.object is None:
             raise NotFound(node.path, "has no content")
         try:
             return self.store(node.content.storage).open(node.content.key)
         except NotFound:
-            return self._open_again(node, node.object)
+            return self.open_object(node.object)
 
-    def read(self, content: Descriptor) -> BinaryIO:
-        """A seekable reader of a blob. Raises Corrupt, StorageUnavailable."""
-        try:
-            return self.store(content.storage).open(content.key)
-        except NotFound:
-            raise Corrupt(content.digest, "its blob is missing") from None
+    def open_object(self, wanted: ObjectId) -> BinaryIO:
+        """A seekable reader of an object's bytes, wherever they have moved or been repaired to meanwhile.
 
-    def _open_again(self, node: Node, vouching: ObjectId) -> BinaryIO:
-        with self._database.read() as tx:
-            now = objects.located(tx, vouching)
-        if now is None:
-            raise NotFound(node.path, "was removed meanwhile")
-        return self.read(now)
+        Raises NotFound where the object is gone, Corrupt where it is not and its blob is, StorageUnavailable.
+        """
+        seen: Descriptor | None = None
+        while True:
+            with self._database.read() as tx:
+                now = objects.located(tx, wanted)
+            if now is None:
+                raise NotFound("the content", "was removed meanwhile")
+            if now == seen:
+                raise Corrupt(now.digest, "its blob is missing")
+            try:
+                return self.store(now.storage).open(now.key)
+            except NotFound:
+                seen = now
 
     def store(self, name: str) -> BlobStore:
         if name not in self.stores:

@@ -34,6 +34,8 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
     if row is not None and row.state == "condemned":
         history.record(tx, bucket, [row.id], "revived", "the same content came again")
     if row is not None and _healthy(row):
+        if blob is not None:
+            outbox.give_up(tx, blob.storage, blob.key)
         tx.execute(update(objects).where(objects.c.id == row.id).values(touched=tx.now, state="live", condemned=None))
         return row.id
     storage, key = _vouched(tx, bucket, content, blob)

@@ -1,6 +1,6 @@
 """The outbox of deletions: every blob that no object vouches for, or not yet, has a row here before it has bytes."""
 
-from sqlalchemy import delete, insert
+from sqlalchemy import ColumnElement, delete, insert, update
 
 from .database import Transaction
 from .model import SECOND
@@ -17,8 +17,16 @@ def intend(tx: Transaction, storage: str, key: str) -> None:
 
 def take_back(tx: Transaction, storage: str, key: str) -> bool:
     """An object vouches for the blob from now on. False where the row is gone or claimed: the blob may be too."""
-    intent = (purges.c.storage == storage) & (purges.c.key == key) & purges.c.claimed.is_(None)
-    return tx.execute(delete(purges).where(intent)).rowcount == 1
+    return tx.execute(delete(purges).where(_intent(storage, key))).rowcount == 1
+
+
+def give_up(tx: Transaction, storage: str, key: str) -> None:
+    """No object will vouch for the blob that was published: it may go at once."""
+    tx.execute(update(purges).where(_intent(storage, key)).values(due=tx.now))
+
+
+def _intent(storage: str, key: str) -> ColumnElement[bool]:
+    return (purges.c.storage == storage) & (purges.c.key == key) & purges.c.claimed.is_(None)
 
 
 def post(tx: Transaction, storage: str, key: str) -> None:
