@@ -91,6 +91,8 @@ class Node:
     target: str = ""
     owner: str = ""
     visibility: str | None = None
+    past: "Removal | Version | None" = None
+    """What the trash, or the list of a file's versions, tells of it."""
 
     @property
     def is_collection(self) -> bool:
@@ -223,6 +225,16 @@ class Trashed:
     path: Path
     kind: Kind
     size: int
+    by: str
+    at: Instant
+    until: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """How an entry came to the trash from `path`, and when it may be emptied out of it."""
+
+    path: Path
     by: str
     at: Instant
     until: Instant | None

@@ -7,7 +7,7 @@ raise StorageUnavailable; the other refusals are named where they are not plain 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from sqlalchemy import update
 
@@ -47,12 +47,8 @@ from .places import Place
 from .schema import nodes
 from .staging import Draft, translated
 
-ATTEMPTS = 5
-"""How often a write goes back for bytes that the collector took between publishing and adopting."""
 PAGE = 1000
 EXECUTE = 0o111
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +192,7 @@ class Namespace:
             with self.database.write(bucket.id) as tx:
                 return files.write(tx, self.caller, path, content, blob, media_type, modified, expect)
 
-        return self._with_bytes(attempt)
-
-    def _with_bytes(self, attempt: Callable[[], T]) -> T:
-        for _ in range(ATTEMPTS):
-            try:
-                return attempt()
-            except BlobNeeded:
-                continue
-        raise StorageUnavailable("the storage", "the bytes went away again and again; try once more")
+        return crossing.with_bytes(attempt)
 
     def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
         """Raises AlreadyExists, NoParent."""
@@ -302,7 +290,7 @@ class Namespace:
                 crossing.bring(self.database, self.contents, source, destination, history=history)
                 raise
 
-        return self._with_bytes(brought)
+        return crossing.with_bytes(brought)
 
     def set_properties(
         self,

@@ -87,7 +87,7 @@ def _walk(tx: Transaction, path: Path) -> Place | None:
         return None
     stored, chain = [bucket.name], [bucket.root]
     for name in path[1:]:
-        step = _step(tx, chain[-1], name)
+        step = member(tx, chain[-1], name)
         if step is None:
             break
         stored.append(step[0])
@@ -101,7 +101,8 @@ def _walk(tx: Transaction, path: Path) -> Place | None:
     return Place(whole, path, bucket, tuple(chain), chain[-1] if holds else None, None)
 
 
-def _step(tx: Transaction, parent: NodeId, name: str) -> tuple[str, NodeId] | None:
+def member(tx: Transaction, parent: NodeId, name: str) -> tuple[str, NodeId] | None:
+    """A member, with its name as stored: the very name, or else the NFC-equal one."""
     same = select(names.c.name, names.c.node).where(names.c.parent == parent)
     for which in (names.c.name == name, names.c.key == folded(name)):
         row = tx.execute(same.where(which).order_by(names.c.name).limit(1)).first()

@@ -87,6 +87,64 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     return moved.id
 
 
+def restore(
+    tx: Transaction, caller: Caller, source: Place, target: Place, expect: Expect, *, overwrite: bool
+) -> NodeId:
+    """What lies in the trash has the target's name, with its uid, versions and properties. Returns it.
+
+    `source` is an entry, which no collection holds, or a member below one. What has the name goes to the trash.
+    """
+    assert source.node
+    assert target.parent
+    node, name = source.node, target.path[-1]
+    _check_overwrite(target, overwrite=overwrite)
+    locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    seq = buckets.advance(tx, target.bucket)
+    if source.bucket.id != target.bucket.id:
+        _change_bucket(tx, node.id, source.bucket, target.bucket, seq)
+    if target.node:
+        remove(tx, target, seq, caller.name)
+    if source.parent:
+        tree.relocate(tx, node, source.parent, target.parent, name, seq)
+    else:
+        trash.take_out(tx, node.id, seq)
+        tree.link(tx, target.parent, name, node.id)
+        tree.mark_changed(tx, target.parent, seq)
+    return node.id
+
+
+def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect: Expect, *, overwrite: bool) -> NodeId:
+    """The file at the target has a version's content, with its time and type. Returns the file."""
+    assert target.parent
+    file, content = target.node, tree.object_of(version)
+    _check_overwrite(target, overwrite=overwrite)
+    locks.require(tx, caller, expect, target, member=file is None, inside=True)
+    if version.bucket != target.bucket.id:
+        content = objects.counterpart(tx, content, target.bucket.id)
+    if file and file.kind is Kind.FILE:
+        seq = buckets.advance(tx, target.bucket, 0, version.size - file.size)
+        versions.restore(tx, file, content, version, author=caller.name, seq=seq)
+        return file.id
+    seq = buckets.advance(tx, target.bucket, 1, version.size)
+    if file:
+        remove(tx, target, seq, caller.name)
+    values = {"object": content, "size": version.size, "media_type": version.media_type, "modified": version.modified}
+    kind, author = Kind.FILE, caller.name
+    return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, kind=kind, author=author, **values)
+
+
+def forget(tx: Transaction, place: Place) -> None:
+    """What lies in the trash, an entry or a member below one, is gone for good."""
+    assert place.node
+    seq = buckets.advance(tx, place.bucket)
+    if place.parent:
+        tree.unlink(tx, place.parent, place.path[-1], seq)
+        if place.node.links > 1:
+            return
+    count, size = subtrees.drop(tx, place.node.id)
+    buckets.advance(tx, place.bucket, -count, -size)
+
+
 def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: int) -> None:
     assert target.node
     assert target.parent

@@ -1,12 +1,15 @@
 """Removed subtrees: one row each, whatever their size. What is below keeps its names, and comes back with them."""
 
-from sqlalchemy import delete, insert, select, update
+from dataclasses import replace
 
-from . import uids
+from sqlalchemy import Text, and_, cast, delete, insert, or_, select, update
+
+from . import stamps, tree, uids
 from .database import AnyRow, Transaction
 from .errors import NotFound
-from .model import Bucket, BucketId, Instant, Kind, Node, NodeId, Trashed
-from .schema import buckets, nodes, trash
+from .model import SECOND, Bucket, BucketId, Instant, Kind, Node, NodeId, Removal, Trashed
+from .paths import folded
+from .schema import buckets, nodes, objects, trash
 from .tree import size_below
 
 
@@ -55,3 +58,40 @@ def take_out(tx: Transaction, node: NodeId, seq: int) -> None:
 def bucket_of(tx: Transaction, uid: str) -> BucketId | None:
     """The bucket of an entry; None where it is in the trash no more."""
     return tx.scalar(select(trash.c.bucket).where(trash.c.uid == uid))
+
+
+_TOPS = (
+    select(*tree.columns_of(nodes, objects), trash.c.uid.label("entry"), trash.c.path, trash.c.by, trash.c.at)
+    .add_columns(trash.c.until)
+    .select_from(trash.join(nodes, nodes.c.id == trash.c.node).outerjoin(objects, objects.c.id == nodes.c.object))
+    .order_by(trash.c.at.desc(), trash.c.node.desc())
+)
+
+
+def page(tx: Transaction, bucket: Bucket, after: Node | None, limit: int) -> list[Node]:
+    """A bucket's entries as nodes with names of their own below it, newest first; those that follow `after`."""
+    rows = _TOPS.where(trash.c.bucket == bucket.id).limit(limit)
+    if after is not None:
+        assert isinstance(after.past, Removal)
+        at = after.past.at
+        rows = rows.where(or_(trash.c.at < at, and_(trash.c.at == at, trash.c.node < after.id)))
+    return [_top(bucket, row) for row in tx.execute(rows)]
+
+
+def named(tx: Transaction, bucket: Bucket, name: str) -> Node | None:
+    """The entry that `page` gives this name."""
+    stamp = stamps.read(name)
+    if stamp is None:
+        return None
+    second, end = stamp
+    in_second = trash.c.at.between(second, second + SECOND - 1)
+    rows = _TOPS.where(trash.c.bucket == bucket.id, in_second, cast(trash.c.uid, Text).like(f"%{end}"))
+    found = (_top(bucket, row) for row in tx.execute(rows))
+    return next((node for node in found if folded(node.name) == folded(name)), None)
+
+
+def _top(bucket: Bucket, row: AnyRow) -> Node:
+    removal = Removal(tuple(row.path), row.by, Instant(row.at), row.until)
+    node = tree.read(row[: tree.WIDTH], ())
+    name = stamps.stamped(removal.path[-1], node.kind, removal.at, row.entry)
+    return replace(node, path=(bucket.name, name), past=removal)

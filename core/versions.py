@@ -1,8 +1,8 @@
 """Older contents of files. Empty contents never become versions; rewrites by one principal within a minute are one."""
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from . import objects, uids
+from . import objects, tree, uids
 from .database import AnyRow, Transaction
 from .model import SECOND, Digest, Node, NodeId, ObjectId, Version
 from .schema import nodes, versions
@@ -64,6 +64,26 @@ def keep(tx: Transaction, node: Node, *, author: str, under: NodeId | None = Non
             replaced=tx.now,
         )
     )
+
+
+def restore(tx: Transaction, file: Node, content: ObjectId, like: Node, *, author: str, seq: int) -> None:
+    """The file has an older content again, with the size, type and time of `like`.
+
+    The content that it had is kept whenever it was written, and the restored one will be.
+    """
+    if file.size and file.object != content:
+        keep(tx, file, author=tx.scalar(select(nodes.c.author).where(nodes.c.id == file.id)))
+    written = {"object": content, "size": like.size, "media_type": like.media_type, "modified": like.modified}
+    about = {"changed": tx.now, "author": author, "rewritten": None, "seq": seq}
+    tx.execute(update(nodes).where(nodes.c.id == file.id).values(**written, **about))
+    objects.touch(tx, tree.object_of(file))
+
+
+def drop(tx: Transaction, uid: str) -> None:
+    """The version is gone for good."""
+    held = tx.scalar(delete(versions).where(versions.c.uid == uid).returning(versions.c.object))
+    if held is not None:
+        objects.touch(tx, held)
 
 
 def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:

@@ -4,10 +4,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_NOT_FOUND, DAVError
+from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
 from core.errors import Refusal
-from core.policy import RESERVED
 from core.settings import Settings
 from core.store import Store
 
@@ -70,8 +69,6 @@ class _Application:
         caller = self._gate.caller(environ)
         if "#" in environ.get("REQUEST_URI", ""):
             raise DAVError(HTTP_BAD_REQUEST, "a request's URL has no fragment")
-        if path.lstrip("/").partition("/")[0].lower() in RESERVED:
-            raise DAVError(HTTP_NOT_FOUND)
         environ[NAMESPACE] = self._store.namespace(caller)
         return self._dav.answer(environ)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Scope
+from core import paths
+from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Removal, Scope, Version
 
 from . import xml
 from .dates import http_date, iso_date
@@ -148,6 +149,32 @@ def is_local(node: Node, scene: Scene) -> str | None:
     return _own("is-local", "true")
 
 
+def original_path(node: Node, scene: Scene) -> str | None:
+    return _own("original-path", xml.text(paths.text(node.past.path))) if isinstance(node.past, Removal) else None
+
+
+def deleted_by(node: Node, scene: Scene) -> str | None:
+    return _own("deleted-by", xml.text(node.past.by)) if isinstance(node.past, Removal) else None
+
+
+def deleted_at(node: Node, scene: Scene) -> str | None:
+    return _own("deleted-at", iso_date(node.past.at)) if isinstance(node.past, Removal) else None
+
+
+def until(node: Node, scene: Scene) -> str | None:
+    if not isinstance(node.past, Removal) or node.past.until is None:
+        return None
+    return _own("until", iso_date(node.past.until))
+
+
+def author(node: Node, scene: Scene) -> str | None:
+    return _own("author", xml.text(node.past.author)) if isinstance(node.past, Version) else None
+
+
+def replaced(node: Node, scene: Scene) -> str | None:
+    return _own("replaced", iso_date(node.past.replaced)) if isinstance(node.past, Version) else None
+
+
 def _own(name: str, value: str) -> str:
     return f'<S:{name} xmlns:S="{DAVSTORE}">{value}</S:{name}>'
 
@@ -170,6 +197,16 @@ ALWAYS: Mapping[PropertyName, Property] = {
 }
 """What allprop tells."""
 
+PAST: Mapping[PropertyName, Property] = {
+    PropertyName(DAVSTORE, "original-path"): original_path,
+    PropertyName(DAVSTORE, "deleted-by"): deleted_by,
+    PropertyName(DAVSTORE, "deleted-at"): deleted_at,
+    PropertyName(DAVSTORE, "until"): until,
+    PropertyName(DAVSTORE, "author"): author,
+    PropertyName(DAVSTORE, "replaced"): replaced,
+}
+"""What only entries of the trash and versions have; allprop tells it in their views."""
+
 COMPACT: Mapping[PropertyName, Property] = {
     name: ALWAYS[name]
     for name in (
@@ -183,6 +220,7 @@ COMPACT: Mapping[PropertyName, Property] = {
 
 LIVE: Mapping[PropertyName, Property] = {
     **ALWAYS,
+    **PAST,
     PropertyName(DAV, "quota-available-bytes"): quota_available_bytes,
     PropertyName(DAV, "quota-used-bytes"): quota_used_bytes,
     PropertyName(APACHE, "executable"): executable,

@@ -60,7 +60,7 @@ def _page(request: Request, node: Node) -> Iterator[str]:
 
 
 def _members(request: Request, node: Node, *, are_collections: bool) -> Iterator[Node]:
-    for page in request.namespace.children_of(node):
+    for page in request.tree.children_of(node):
         for member in page:
             if member.kind in SHOWN and member.is_collection == are_collections:
                 yield member

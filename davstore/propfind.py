@@ -19,7 +19,7 @@ from core.model import Node, PropertyName
 
 from . import hrefs, multistatus, xml
 from .dates import http_date
-from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, SHOWN, WIN32_MODIFIED, Property, Scene
+from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, PAST, SHOWN, WIN32_MODIFIED, Property, Scene
 from .request import UNQUOTED, Headers, Request, Response
 from .xml import DAV, Element
 
@@ -41,14 +41,14 @@ class Question:
 def handle(request: Request) -> Response:
     """Answers 207 with the properties asked for. Raises NotFound, DAVError 400, 403 for an infinite depth, 413."""
     question = _question(request)
-    node = request.namespace.node(request.path)
+    node = request.tree.node(request.path)
     if node.kind not in SHOWN:
         raise NotFound(request.path)
     depth = request.depth("infinity")
     if node.is_collection and depth == "infinity":
         raise DAVError(HTTP_FORBIDDEN, err_condition=PRECONDITION_CODE_PropfindFiniteDepth)
     if request.expect.check:
-        request.namespace.check(request.path, request.expect)
+        request.tree.check(request.path, request.expect)
     applied: Headers = [("Preference-Applied", "return=minimal")] if _is_minimal(request) else []
     return multistatus.answer(_responses(request, node, depth, question), applied)
 
@@ -69,7 +69,7 @@ def _responses(request: Request, node: Node, depth: str, question: Question) -> 
 def _pages(request: Request, node: Node) -> Iterator[list[Node]]:
     """The members that DAV shows; a collection that vanishes while it is read has no more of them."""
     try:
-        for page in request.namespace.children_of(node):
+        for page in request.tree.children_of(node):
             yield [member for member in page if member.kind in SHOWN]
     except NotFound:
         return
@@ -82,9 +82,9 @@ def _segment(member: Node) -> str:
 def _scene(request: Request, nodes: Sequence[Node], question: Question) -> Scene:
     return Scene(
         href=request.href,
-        quota=cache(request.namespace.quota),
-        locks=request.namespace.locks(nodes) if question.needs_locks else {},
-        dead=request.namespace.properties(nodes) if question.needs_dead else {},
+        quota=cache(request.tree.quota),
+        locks=request.tree.locks(nodes) if question.needs_locks else {},
+        dead=request.tree.properties(nodes) if question.needs_dead else {},
     )
 
 
@@ -95,9 +95,10 @@ def _is_minimal(request: Request) -> bool:
 
 def _question(request: Request) -> Question:
     root = xml.document(request.body(xml.BODY_LIMIT))
+    always = {**ALWAYS, **PAST} if request.view else ALWAYS
     if root is None:
         is_windows = request.header("User-Agent").startswith("Microsoft-WebDAV-MiniRedir")
-        return _everything(COMPACT if is_windows else ALWAYS)
+        return _everything(COMPACT if is_windows else always)
     if root.tag != f"{{{DAV}}}propfind":
         raise DAVError(HTTP_BAD_REQUEST, "the body's element should be DAV: propfind")
     asked = next(xml.children(root, "prop", "allprop", "propname"), None)
@@ -109,7 +110,7 @@ def _question(request: Request) -> Question:
     if xml.name_of(asked).name == "prop" and names:
         return _named(names, is_minimal=_is_minimal(request))
     include = xml.child(root, "include")
-    return _everything(ALWAYS, () if include is None else _names_in(include))
+    return _everything(always, () if include is None else _names_in(include))
 
 
 def _names_in(element: Element) -> tuple[PropertyName, ...]:

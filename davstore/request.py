@@ -15,6 +15,7 @@ from core.errors import IncompleteContent
 from core.model import ANYTHING, Expect, Path
 from core.namespace import Namespace
 from core.settings import Settings
+from core.views import View
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -37,6 +38,12 @@ class Request:
     settings: Settings
     path: Path
     expect: Expect = ANYTHING
+    view: View | None = None
+
+    @property
+    def tree(self) -> Namespace | View:
+        """What the path leads into. A view can be read, removed from and taken out of; only the namespace written."""
+        return self.view or self.namespace
 
     @property
     def method(self) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from wsgidav import request_server
-from wsgidav.dav_error import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_IMPLEMENTED, DAVError
+from wsgidav.dav_error import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND, HTTP_NOT_IMPLEMENTED, DAVError
 
+from core.errors import Forbidden
+from core.policy import RESERVED
 from core.settings import Settings
 
-from . import conditions, locking, propfind, proppatch, serving, writing
+from . import conditions, locking, propfind, proppatch, serving, views, writing
 from .addresses import decoded, resolved
 from .errors import allow
 from .provider import NAMESPACE, Provider
@@ -43,6 +45,8 @@ HANDLERS: Mapping[str, Handler] = {
     "LOCK": locking.lock,
     "UNLOCK": locking.unlock,
 }
+WRITING = frozenset(("PUT", "PROPPATCH", "MKCOL", "LOCK", "UNLOCK"))
+"""The methods of the namespace alone."""
 
 
 class RequestServer(request_server.RequestServer):
@@ -63,13 +67,20 @@ class RequestServer(request_server.RequestServer):
         if handler is None:
             is_known = environ["REQUEST_METHOD"] in UNSUPPORTED
             raise DAVError(HTTP_METHOD_NOT_ALLOWED if is_known else HTTP_NOT_IMPLEMENTED)
-        return handler(self._request(environ))
+        request = self._request(environ)
+        if request.view and request.method in WRITING:
+            raise Forbidden(request.path, "nothing is written here; MOVE or COPY it to where it shall be")
+        return handler(request)
 
     def _request(self, environ: Environ) -> Request:
         path = decoded(_path_info(environ))
+        namespace = environ[NAMESPACE]
+        view = views.of(namespace, path)
+        if view is None and path and path[0].lower() in RESERVED:
+            raise DAVError(HTTP_NOT_FOUND)
         proxies = self._settings.server.trusted_proxies
         expect = conditions.expectation(environ, path, lambda url: resolved(url, environ, proxies))
-        return Request(environ, environ[NAMESPACE], self._settings, path, expect)
+        return Request(environ, namespace, self._settings, path, expect, view)
 
 
 def _path_info(environ: Environ) -> bytes:

@@ -32,7 +32,7 @@ WANTED_DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*(?:=\s*(\d+)\s*)?(?=,|;|$)", re
 
 def handle(request: Request) -> Response:
     """GET and HEAD of a path: a file's bytes, or a page that lists a collection. Raises NotFound."""
-    node = request.namespace.node(request.path)
+    node = request.tree.node(request.path)
     if node.is_collection:
         return pages.listing(request, node)
     return serve(request, node)
@@ -46,7 +46,7 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
     if node.kind is not Kind.FILE:
         raise NotFound(request.path)
     if request.expect.check:
-        request.namespace.check(request.path, request.expect)
+        request.tree.check(request.path, request.expect)
     validators: Headers = [
         ("ETag", f'"{node.etag}"'),
         ("Last-Modified", http_date(node.modified)),
@@ -130,7 +130,7 @@ def _parts(request: Request, node: Node, headers: Headers, spans: Sequence[Span]
         ("Content-Type", f"multipart/byteranges; boundary={boundary}"),
         ("Content-Length", str(length)),
     ]
-    parts = Parts(request.namespace.open(node), node, tuple(zip(heads, spans, strict=True)), end)
+    parts = Parts(request.tree.open(node), node, tuple(zip(heads, spans, strict=True)), end)
     return Response(HTTPStatus.PARTIAL_CONTENT, headers, parts)
 
 
@@ -138,7 +138,7 @@ def _body(request: Request, node: Node, span: Span) -> Iterable[bytes]:
     """The bytes of the span: by the server's own means where it has some, in blocks otherwise."""
     if request.method == "HEAD" or not len(span):
         return ()
-    extent = Extent(request.namespace.open(node), node, span)
+    extent = Extent(request.tree.open(node), node, span)
     wrapper = request.environ.get("wsgi.file_wrapper", Blocks)
     return wrapper(extent, BLOCK)
 

@@ -49,7 +49,7 @@ def make_collection(request: Request) -> Response:
 def delete(request: Request) -> Response:
     """DELETE, of a collection with all that is in it."""
     _refuse_shallow(request)
-    request.namespace.delete(request.path, expect=request.expect)
+    request.tree.delete(request.path, expect=request.expect)
     return Response(NO_CONTENT)
 
 
@@ -59,7 +59,7 @@ def copy(request: Request) -> Response:
     if depth == "1":
         raise DAVError(HTTP_BAD_REQUEST, "COPY has Depth 0 or infinity")
     target, expect, modified = _target(request)
-    outcome = request.namespace.copy(
+    outcome = request.tree.copy(
         request.path,
         target,
         deep=depth == "infinity",
@@ -74,7 +74,7 @@ def move(request: Request) -> Response:
     """MOVE."""
     _refuse_shallow(request)
     target, expect, modified = _target(request)
-    outcome = request.namespace.move(
+    outcome = request.tree.move(
         request.path, target, overwrite=may_overwrite(request), modified=modified, expect=expect
     )
     return _written(outcome.node, outcome.created, modified)
@@ -93,7 +93,7 @@ def _refuse_shallow(request: Request) -> None:
     """DELETE and MOVE take collections whole (sections 9.6.1 and 9.9.2); a file has no depth."""
     if request.depth("infinity") == "infinity":
         return
-    node = request.namespace.find(request.path)
+    node = request.tree.find(request.path)
     if node and node.is_collection:
         raise DAVError(HTTP_BAD_REQUEST, f"{request.method} of a collection has Depth infinity")
 

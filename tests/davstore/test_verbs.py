@@ -113,7 +113,7 @@ def test_a_405_allows_everything_but_the_refused_method(dav: Dav):
     assert words(answer.header("Allow")) == EVERYTHING - {"PUT"}
 
 
-@pytest.mark.parametrize("target", ["/api/v1/x", "/assets/by-id/x", "/o/r/x/y", "/metrics", "/-/trash/files", "/API"])
+@pytest.mark.parametrize("target", ["/api/v1/x", "/assets/by-id/x", "/o/r/x/y", "/metrics", "/-/other/files", "/API"])
 def test_reserved_prefixes_are_no_part_of_the_tree(dav: Dav, target: str):
     assert send(dav, "GET", target).status == 404
     assert send(dav, "MKCOL", target).status == 404
