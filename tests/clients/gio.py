@@ -35,6 +35,7 @@ class Gio:
             [tool("dbus-daemon", "dbus"), "--session", "--nofork", "--print-address"],
             env=os.environ | self._environ,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
         assert self._bus.stdout is not None
