@@ -28,7 +28,6 @@ def replace_content(
             keep(tx, node, author=old.author)
             rewritten = tx.now
         objects.touch(tx, old.object)
-        rewritten = rewritten if old.size else None
     tx.execute(
         update(nodes)
         .where(nodes.c.id == node.id)

@@ -229,7 +229,9 @@ class Model:
             return old
         is_same_burst = old.is_rewrite and old.author == by
         versions = (*old.versions, old.content) if old.content and not is_same_burst else old.versions
-        return replace(old, content=content, versions=versions, author=by, is_rewrite=bool(old.content))
+        return replace(
+            old, content=content, versions=versions, author=by, is_rewrite=old.is_rewrite or bool(old.content)
+        )
 
     def _discard(self, top: Path) -> None:
         removed = {path: replace(self.tree.pop(path), locks=frozenset()) for path in self.below(top)}
