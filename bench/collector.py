@@ -75,7 +75,7 @@ def touched_again(store: Store, name: str, count: int) -> float:
         step = max(1, count // TOUCHED)
         tx.execute(
             text(f"UPDATE objects SET touched = {AGO} WHERE state = 'live' AND id % :step = 0 AND id <= :last"),
-            {"step": 2 * step, "last": count},
+            {"step": step, "last": count},
         )
     start = time.perf_counter()
     run = store.collect_garbage(grace=0)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select
+from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select, text
+from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.exc import NoSuchTableError
 
 from .batches import among
@@ -20,6 +21,9 @@ from .model import Bucket, BucketId, ObjectId
 from .policy import Reference
 from .schema import holds, nodes, objects, renditions, versions
 from .schema_services import reference_rules
+
+KEEPS = ("NO ACTION", "RESTRICT")
+"""What a host's foreign key may do when an object goes: refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +105,13 @@ def _checked(tx: Transaction, bucket: Bucket, reference: Reference) -> Rule:
     if reference.column not in table.c:
         raise Unusable(subject, f"the table has no such column; it has {', '.join(table.c.keys())}")
     inspector = inspect(tx.connection)
-    keys = inspector.get_foreign_keys(reference.table)
-    refers = any(
-        key["constrained_columns"] == [reference.column]
-        and key["referred_table"] == "objects"
-        and key["referred_columns"] == ["uid"]
-        for key in keys
-    )
-    if not refers:
+    keys = [key for key in inspector.get_foreign_keys(reference.table) if _refers(key, reference.column)]
+    if not keys:
         remedy = f"ALTER TABLE {reference.table} ADD FOREIGN KEY ({reference.column}) REFERENCES objects (uid)"
         raise Unusable(subject, f"is no foreign key to objects.uid; add it: {remedy}")
+    action = _on_delete(tx, reference, keys[0])
+    if action not in KEEPS:
+        raise Unusable(subject, f"would go with the object (ON DELETE {action}); make it ON DELETE RESTRICT")
     leading = [index["column_names"][:1] for index in inspector.get_indexes(reference.table)]
     leading += [inspector.get_pk_constraint(reference.table)["constrained_columns"][:1]]
     leading += [unique["column_names"][:1] for unique in inspector.get_unique_constraints(reference.table)]
@@ -118,3 +119,16 @@ def _checked(tx: Transaction, bucket: Bucket, reference: Reference) -> Rule:
         remedy = f"CREATE INDEX ON {reference.table} ({reference.column})"
         raise Unusable(subject, f"has no index, and every collection would read the whole table; add it: {remedy}")
     return Rule(name, table.c[reference.column], by_uid=True)
+
+
+def _refers(key: ReflectedForeignKeyConstraint, column: str) -> bool:
+    constrained = key["constrained_columns"] == [column]
+    return constrained and key["referred_table"] == "objects" and key["referred_columns"] == ["uid"]
+
+
+def _on_delete(tx: Transaction, reference: Reference, key: ReflectedForeignKeyConstraint) -> str:
+    """What happens to the host's row when its object goes. SQLAlchemy does not tell it of every key in SQLite."""
+    if tx.dialect == "sqlite":
+        asked = text('SELECT on_delete FROM pragma_foreign_key_list(:table) WHERE "from" = :column')
+        return str(tx.scalar(asked, {"table": reference.table, "column": reference.column}))
+    return str(key.get("options", {}).get("ondelete", KEEPS[0]))

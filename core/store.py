@@ -138,6 +138,14 @@ class Store:
 def open(settings: Settings) -> Store:  # noqa: A001 - callers write core.store.open, as they write dbm.open
     """The store of these settings, made where there is none. Raises Unusable with what to do about it."""
     database = Database(settings.database.url, settings.database.durability)
+    try:
+        return _opened(settings, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _opened(settings: Settings, database: Database) -> Store:
     migrations.upgrade(database)
     stores = storages.opened(database, settings)
     durable = settings.database.durability == "fsync"
