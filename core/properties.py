@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from .database import Transaction
+from .errors import TooLarge
 from .model import NodeId, PropertyChange, PropertyName
 from .schema import dead_properties
+
+MOST = 1 << 20
+"""Characters of XML that one node keeps. Listings hold those of a page of nodes in memory."""
 
 
 def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyName, str]]:
@@ -18,7 +22,7 @@ def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyNa
 
 
 def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> None:
-    """In order, so that a later change of the same property wins (RFC 4918, section 9.2)."""
+    """In order, so that a later change of the same property wins (RFC 4918, section 9.2). Raises TooLarge."""
     for change in changes:
         here = (
             (dead_properties.c.node == node)
@@ -32,6 +36,9 @@ def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> N
                     node=node, namespace=change.name.namespace, name=change.name.name, xml=change.xml
                 )
             )
+    kept = select(func.sum(func.length(dead_properties.c.xml))).where(dead_properties.c.node == node)
+    if any(change.xml for change in changes) and tx.scalar(kept) > MOST:
+        raise TooLarge(reason=f"its properties would take more than {MOST} characters")
 
 
 def replace(tx: Transaction, node: NodeId, source: NodeId) -> None:

@@ -20,7 +20,7 @@ Networks = Iterable[IPvAnyNetwork]
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _url = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?(/[^?#]*)?(.*)", re.DOTALL)
-_authority = re.compile(r"(?:.*@)?(\[[^]]*]|[^:]*)(?::(\d*))?", re.DOTALL)
+_authority = re.compile(r"(?:.*@)?+(\[[^]]*]|[^:]*)(?::(\d*))?", re.DOTALL)
 _never_in_names = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 
 

@@ -14,7 +14,7 @@ ALGORITHMS = {"sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "sha-1": 
 CHECKSUMS = {"SHA1": "sha1", "SHA256": "sha256", "SHA512": "sha512", "MD5": "md5", "ADLER32": "adler32"}
 """Names in OC-Checksum."""
 
-_member = re.compile(r"([\w-]+)\s*=\s*:?([A-Za-z0-9+/=]*):?", re.ASCII)
+_member = re.compile(r"(?<![\w-])([\w-]++)\s*+=\s*:?([A-Za-z0-9+/=]*):?", re.ASCII)
 
 
 class Claim(NamedTuple):

@@ -25,6 +25,9 @@ from .xml import DAV, Element
 
 LOCKDISCOVERY = PropertyName(DAV, "lockdiscovery")
 
+MORE, FEWER = 1000, 100
+"""Members read at once: without and with their dead properties, which may be large."""
+
 Render = Callable[[Node, Scene], str]
 """A node's propstats."""
 
@@ -60,16 +63,16 @@ def _responses(request: Request, node: Node, depth: str, question: Question) -> 
         scene = _scene(request, [node], question)
         yield multistatus.response(own, question.render(node, scene))
     if node.is_collection and depth == "1":
-        for page in _pages(request, node):
+        for page in _pages(request, node, FEWER if question.needs_dead else MORE):
             scene = _scene(request, page, question)
             for member in page:
                 yield multistatus.response(own + _segment(member), question.render(member, scene))
 
 
-def _pages(request: Request, node: Node) -> Iterator[list[Node]]:
+def _pages(request: Request, node: Node, limit: int) -> Iterator[list[Node]]:
     """The members that DAV shows; a collection that vanishes while it is read has no more of them."""
     try:
-        for page in request.tree.children_of(node):
+        for page in request.tree.children_of(node, limit):
             yield [member for member in page if member.kind in SHOWN]
     except NotFound:
         return
@@ -114,7 +117,7 @@ def _question(request: Request) -> Question:
 
 
 def _names_in(element: Element) -> tuple[PropertyName, ...]:
-    return tuple(dict.fromkeys(xml.name_of(each) for each in xml.children(element)))
+    return tuple(dict.fromkeys(xml.name_of(each) for each in xml.few(xml.children(element))))
 
 
 def _named(names: Sequence[PropertyName], *, is_minimal: bool) -> Question:

@@ -80,7 +80,7 @@ def handle(request: Request) -> Response:
 def _instructions(root: Element | None) -> tuple[Instruction, ...]:
     if root is None or root.tag != f"{{{DAV}}}propertyupdate":
         raise DAVError(HTTP_BAD_REQUEST, "the body should be a DAV: propertyupdate")
-    instructions = tuple(_listed(root))
+    instructions = tuple(xml.few(_listed(root)))
     if not instructions:
         raise DAVError(HTTP_BAD_REQUEST, "propertyupdate names no property")
     return instructions

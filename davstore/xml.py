@@ -4,22 +4,31 @@ What is sent is written as text, not built as trees: a listing of 10,000 members
 """
 
 import re
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it comes without stubs
-from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
+from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_REQUEST_ENTITY_TOO_LARGE, DAVError
 
 from core.model import PropertyName
 
 DAV = "DAV:"
 BODY_LIMIT = 1 << 20
+MOST_PROPERTIES = 1000
+"""Properties that one request may name."""
+MOST_NAMESPACE_TEXT = 16 << 10
+"""Characters of the namespace declarations in force at one element, each of which may be written with it."""
 CONTENT_TYPE = "application/xml; charset=utf-8"
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What is no character of XML 1.0."""
 SPECIAL = re.compile(f"[&<>]|{UNSENDABLE.pattern}")
+MENTIONED = re.compile(r"(?<![^\s:<>&\"'/=])[^\s:<>&\"'/=]++(?=:)")
+"""What may be a prefix in a text or in an attribute's value."""
+
+T = TypeVar("T")
 
 
 class Element(Protocol):
@@ -30,6 +39,9 @@ class Element(Protocol):
 
     @property
     def text(self) -> str | None: ...
+
+    @property
+    def nsmap(self) -> Mapping[str | None, str]: ...
 
     def get(self, name: str, /) -> str | None: ...
 
@@ -73,11 +85,21 @@ def child(element: Element, name: str) -> Element | None:
     return next(children(element, name), None)
 
 
+def few(properties: Iterator[T]) -> Iterator[T]:
+    """The same. Raises DAVError 413 instead of the first that is too many for one request."""
+    yield from islice(properties, MOST_PROPERTIES)
+    if next(properties, None) is not None:
+        raise DAVError(HTTP_REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_PROPERTIES} properties at once")
+
+
 def standalone(element: Element) -> str:
     """The element as a text of its own, with the xml:lang and the namespaces it inherits (RFC 4918, section 4.3).
 
-    Prefixes that stand in attribute values or texts keep their declarations; its tail is not part of it.
+    Prefixes that stand in attribute values or texts keep their declarations; its tail is not part of it. Raises
+    DAVError 413 where too many namespaces are declared around it.
     """
+    if sum(len(prefix or "") + len(name) for prefix, name in element.nsmap.items()) > MOST_NAMESPACE_TEXT:
+        raise DAVError(HTTP_REQUEST_ENTITY_TOO_LARGE, "too many namespaces are declared around one element")
     language = next(
         (each.get(LANG) for each in (element, *element.iterancestors()) if each.get(LANG) is not None), None
     )
@@ -85,8 +107,8 @@ def standalone(element: Element) -> str:
     if language is not None:
         copy.set(LANG, language)
     written = etree.tostring(copy, encoding="unicode")
-    mentioned = [prefix for prefix in copy.nsmap if prefix and f"{prefix}:" in written]
-    etree.cleanup_namespaces(copy, keep_ns_prefixes=mentioned)
+    mentioned = copy.nsmap.keys() & set(MENTIONED.findall(written))
+    etree.cleanup_namespaces(copy, keep_ns_prefixes=list(mentioned))
     return etree.tostring(copy, encoding="unicode")
 
 

@@ -337,7 +337,7 @@ def test_p28_a_long_listing_is_streamed_and_complete(dav: Dav, opened: Store, mo
     for name in names:
         opened.namespace(Caller()).make_collection(("files", name))
     pages = Namespace.children_of
-    monkeypatch.setattr(Namespace, "children_of", lambda self, node: pages(self, node, page=30))
+    monkeypatch.setattr(Namespace, "children_of", lambda self, node, _: pages(self, node, page=30))
 
     status, _, body = dav.start("PROPFIND", "/files/", b"", {"Depth": "1"})
     blocks = list(body)
