@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, bindparam, insert, select, upd
 from . import uids
 from .database import Transaction
 from .errors import AlreadyExists, NotFound, QuotaExceeded
-from .model import Bucket, BucketId
+from .model import Bucket, BucketId, Instant
 from .policy import BucketPolicy, Versions
 from .schema import buckets, nodes
 
@@ -100,6 +100,7 @@ def columns(policy: BucketPolicy) -> dict[str, Any]:
         "versions_age": _nanoseconds(policy.versions.age),
         "trash": None if policy.trash is None else _nanoseconds(policy.trash),
         "retention": _nanoseconds(policy.retention),
+        "expire_after": None if policy.expire_after is None else _nanoseconds(policy.expire_after),
         "visibility": policy.visibility,
         "types": list(policy.types),
     }
@@ -116,6 +117,7 @@ def policy(bucket: Bucket) -> BucketPolicy:
         versions=Versions(keep=bucket.keep_versions, age=_duration(bucket.versions_age)),
         trash=None if bucket.trash is None else _duration(bucket.trash),
         retention=_duration(bucket.retention),
+        expire_after=None if bucket.expire_after is None else _duration(bucket.expire_after),
         visibility=bucket.visibility,
         types=bucket.types,
     )
@@ -136,6 +138,11 @@ def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> i
     if size > 0 and bucket.quota is not None and used > bucket.quota:
         raise QuotaExceeded((bucket.name,), f"{used} bytes would be used of {bucket.quota}, the trash included")
     return seq
+
+
+def expiry(tx: Transaction, bucket: Bucket) -> Instant | None:
+    """When a file that the bucket takes now will go by itself."""
+    return None if bucket.expire_after is None else Instant(tx.now + bucket.expire_after)
 
 
 def read(columns: Sequence[Any]) -> Bucket:

@@ -42,8 +42,11 @@ def write(
     seq = buckets.advance(tx, here.bucket, 0 if old else 1, content.size - (old.size if old else 0))
     object_id = objects.adopt(tx, here.bucket, content, blob)
     at = tx.now if modified is None else modified
+    expires = buckets.expiry(tx, here.bucket)
     if old:
-        versions.replace_content(tx, old, object_id, content.size, media_type, at, author=caller.name, seq=seq)
+        versions.replace_content(
+            tx, old, object_id, content.size, media_type, at, author=caller.name, seq=seq, expires=expires
+        )
         node = old.id
     else:
         values = {
@@ -52,6 +55,7 @@ def write(
             "size": content.size,
             "media_type": media_type,
             "modified": at,
+            "expires": expires,
         }
         node = tree.add(tx, here.bucket.id, here.parent, path[-1], seq, author=caller.name, **values)
     return Outcome(tree.reread(tx, node, here.path), created=old is None)

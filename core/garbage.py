@@ -8,7 +8,7 @@ from .collector import Collected, Collector
 from .contents import Contents
 from .database import Database, Transaction
 from .deliveries import deliver
-from .expiry import expire
+from .expiry import Expired, expire
 from .model import Instant
 from .references import Registry
 from .schema import buckets, objects, purges
@@ -31,6 +31,7 @@ class Run:
     deleted: int
     trash_expired: int
     versions_expired: int
+    files_expired: int
     refused: tuple[str, ...]
 
 
@@ -81,7 +82,7 @@ def run(
 
     `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker.
     """
-    expired = (0, 0) if dry_run else expire(database, tempo)
+    expired = Expired() if dry_run else expire(database, tempo)
     collector = Collector(database, registry, tempo)
     total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
@@ -94,8 +95,9 @@ def run(
         purged_bytes=total.purged_bytes,
         failed=delivered.failed if delivered else 0,
         deleted=delivered.deleted if delivered else 0,
-        trash_expired=expired[0],
-        versions_expired=expired[1],
+        trash_expired=expired.trash,
+        versions_expired=expired.versions,
+        files_expired=expired.files,
         refused=tuple(sorted(set(total.refused))),
     )
 

@@ -21,6 +21,8 @@ Path = tuple[str, ...]
 """() is the root, which lists the buckets; ("files", "a.txt") is a file in bucket `files`."""
 
 SECOND = 1_000_000_000
+FOREVER = Instant((1 << 63) - 1)
+"""A time that never comes."""
 EMPTY = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 INLINE = "inline"
 """The storage of contents that are kept in the database by the transaction that names them."""
@@ -93,6 +95,8 @@ class Node:
     visibility: str | None = None
     past: "Removal | Version | None" = None
     """What the trash, or the list of a file's versions, tells of it."""
+    expires: Instant | None = None
+    """When a file goes by itself."""
 
     @property
     def is_collection(self) -> bool:
@@ -198,6 +202,7 @@ class Bucket:
     versions_age: int
     trash: int | None
     retention: int
+    expire_after: int | None
     visibility: Visibility
     types: tuple[str, ...]
     files: int

@@ -27,6 +27,7 @@ from .errors import (
 from .guards import Situation
 from .model import (
     ANYTHING,
+    FOREVER,
     Bucket,
     BucketId,
     Caller,
@@ -299,9 +300,11 @@ class Namespace:
         *,
         modified: Instant | None = None,
         executable: bool | None = None,
+        expires: Instant | None = None,
         expect: Expect = ANYTHING,
     ) -> Node:
-        """All changes in order, or none. `modified` sets the time of the content, `executable` the x bits."""
+        """All changes in order, or none. `modified` sets the time of the content, `executable` the x bits, `expires`
+        when a file goes by itself, or FOREVER."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
             guards.holds(tx, expect)
@@ -314,7 +317,10 @@ class Namespace:
             mode = nodes.c.mode
             if executable is not None:
                 mode = mode.op("|")(EXECUTE) if executable else mode.op("&")(~EXECUTE)
-            tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(seq=seq, mode=mode, changed=tx.now))
+            values: dict[str, object] = {"seq": seq, "mode": mode, "changed": tx.now}
+            if expires is not None and place.node.kind is Kind.FILE:
+                values["expires"] = None if expires == FOREVER else expires
+            tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(**values))
             return tree.reread(tx, place.node.id, place.path)
 
     def lock(self, path: Path, request: LockRequest, *, expect: Expect = ANYTHING) -> tuple[Lock, bool]:

@@ -1,10 +1,11 @@
 """What a bucket does with the files that it is given: the keys of `[buckets.NAME]` and of `davstore bucket set`."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .model import INLINE
 from .quantities import Duration, OptionalDuration, OptionalSize, SmallSize, Words, off_is_none
@@ -13,6 +14,9 @@ RESERVED = frozenset(
     ("assets", "o", "file", "api", "healthz", "metrics", "-", "remote.php", "ocs", "status.php"),
 )
 """Top-level names that mean something else (docs/design.md, section 7)."""
+
+TEMPORARY = timedelta(hours=2)
+"""The retention of a bucket whose files expire, unless it has one of its own."""
 
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _media_type = re.compile(r"(\*|[\w.+-]+)/(\*|[\w.+*-]+)", re.ASCII)
@@ -86,5 +90,16 @@ class BucketPolicy(BaseModel):
     versions: Annotated[Versions, BeforeValidator(_versions)] = Versions()
     trash: OptionalDuration = timedelta(days=30)
     retention: Duration = timedelta(days=7)
+    expire_after: OptionalDuration = None
     visibility: Literal["private", "protected", "public"] = "private"
     references: tuple[Reference, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _temporary(cls, given: object) -> object:
+        """Where files are temporary, their bytes are too: the default retention is shorter."""
+        if not isinstance(given, Mapping):
+            return given
+        keys = cast("Mapping[str, object]", given)
+        is_temporary = off_is_none(keys.get("expire_after")) is not None
+        return {"retention": TEMPORARY} | dict(keys) if is_temporary else keys

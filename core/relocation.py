@@ -40,7 +40,7 @@ def copy(
     files, size = tree.size_below(tx, source.node.id) if deep or not source.node.is_collection else (0, 0)
     if over_file and target.node:
         seq = buckets.advance(tx, target.bucket, 0, size - target.node.size)
-        _write_over(tx, caller, source.node, target.node, seq, crossing=source.bucket.id != target.bucket.id)
+        _write_over(tx, caller, source, target, seq)
         tree.mark_changed(tx, target.parent, seq)
         return target.node.id
     seq = buckets.advance(tx, target.bucket, files, size)
@@ -51,14 +51,25 @@ def copy(
     )
 
 
-def _write_over(tx: Transaction, caller: Caller, source: Node, target: Node, seq: int, *, crossing: bool) -> None:
-    content = tree.object_of(source)
-    if crossing:
-        content = objects.counterpart(tx, content, target.bucket)
+def _write_over(tx: Transaction, caller: Caller, source: Place, target: Place, seq: int) -> None:
+    assert source.node
+    assert target.node
+    new, content = source.node, tree.object_of(source.node)
+    if source.bucket.id != target.bucket.id:
+        content = objects.counterpart(tx, content, target.bucket.id)
+    expires = buckets.expiry(tx, target.bucket)
     versions.replace_content(
-        tx, target, content, source.size, source.media_type, source.modified, author=caller.name, seq=seq
+        tx,
+        target.node,
+        content,
+        new.size,
+        new.media_type,
+        new.modified,
+        author=caller.name,
+        seq=seq,
+        expires=expires,
     )
-    properties.replace(tx, target.id, source.id)
+    properties.replace(tx, target.node.id, new.id)
 
 
 def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: Expect, *, overwrite: bool) -> NodeId:

@@ -178,7 +178,7 @@ class Settings(BaseSettings):
 def changed(policy: BucketPolicy, **keys: object) -> BucketPolicy:
     """The policy with some keys replaced, as `davstore bucket set` writes them. Raises SettingsError."""
     try:
-        return BucketPolicy.model_validate(policy.model_dump() | keys)
+        return BucketPolicy.model_validate(policy.model_dump(exclude_unset=True) | keys)
     except ValidationError as error:
         raise explained(error, BucketPolicy, (Source(keys),)) from None
 

@@ -16,11 +16,13 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    null,
     or_,
     select,
     update,
 )
 
+from .buckets import expiry
 from .database import Query, Transaction
 from .model import Bucket, Kind, Node, NodeId, ObjectId
 from .objects import BlobNeeded, is_sound
@@ -47,7 +49,7 @@ def duplicate(
     tx: Transaction, source: Node, bucket: Bucket, parent: NodeId, name: str, seq: int, *, author: str, deep: bool
 ) -> NodeId:
     """A copy of `source`, and of all below it if `deep`, under a new name: times, types and dead properties come along,
-    versions and locks do not (RFC 4918, section 9.8)."""
+    versions and locks do not (RFC 4918, section 9.8), and how long it lives is for its bucket to say."""
     with _marked(tx, _members(source.id, deep=deep), numbered=True):
         tx.execute(insert(nodes).from_select(*_copied_nodes(tx, source, bucket, seq, author)))
         above, member = _subtree.alias("above"), _subtree.alias("member")
@@ -91,6 +93,7 @@ def _copied_nodes(tx: Transaction, source: Node, bucket: Bucket, seq: int, autho
         "changed": literal(tx.now, Id),
         "author": literal(author),
         "rewritten": literal_column("NULL"),
+        "expires": _expiry(tx, bucket),
         "seq": literal(seq, Id),
         "links": inner.scalar_subquery() + top,
     }
@@ -98,6 +101,11 @@ def _copied_nodes(tx: Transaction, source: Node, bucket: Bucket, seq: int, autho
     return columns, select(*(fresh.get(name, nodes.c[name]) for name in columns)).join(
         _subtree, _subtree.c.old == nodes.c.id
     )
+
+
+def _expiry(tx: Transaction, bucket: Bucket) -> ColumnElement[Any]:
+    at = expiry(tx, bucket)
+    return null() if at is None else case((nodes.c.kind == Kind.FILE, literal(at, Id)), else_=null())
 
 
 def drop(tx: Transaction, top: NodeId) -> tuple[int, int]:
@@ -141,7 +149,8 @@ def transfer(tx: Transaction, top: NodeId, target: Bucket, seq: int) -> None:
         tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=tx.now))
         _refer_to(tx, target, versions, versions.c.node.in_(mine))
         _refer_to(tx, target, nodes, nodes.c.id.in_(mine))
-        tx.execute(update(nodes).where(nodes.c.id.in_(mine)).values(bucket=target.id, seq=seq, changed=tx.now))
+        moved = {"bucket": target.id, "seq": seq, "changed": tx.now, "expires": _expiry(tx, target)}
+        tx.execute(update(nodes).where(nodes.c.id.in_(mine)).values(**moved))
 
 
 def lacking(tx: Transaction, top: NodeId, target: Bucket, *, history: bool) -> list[ObjectId]:

@@ -30,7 +30,7 @@ from .schema import buckets, names, nodes, objects
 def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any], ...]:
     """What `read` takes, of a node's and its object's row."""
     own = ("id", "uid", "bucket", "kind", "size", "media_type", "created", "modified", "seq", "mode")
-    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "object")
+    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "expires", "object")
     of_object = (
         content.c.uid.label("object_uid"),
         content.c.digest,
@@ -88,7 +88,8 @@ def roots(tx: Transaction) -> list[Node]:
 def read(columns: Sequence[Any], path: Path) -> Node:
     """The node in the columns of `columns_of`."""
     (id_, uid, bucket, kind, size, media_type, created, modified, seq, mode, *rest) = columns
-    (uid_number, gid_number, links, target, owner, visibility, object_id, object_uid, digest, storage, key) = rest
+    (uid_number, gid_number, links, target, owner, visibility, expires, object_id, *of_object) = rest
+    (object_uid, digest, storage, key) = of_object
     return Node(
         id=id_,
         uid=uid,
@@ -110,6 +111,7 @@ def read(columns: Sequence[Any], path: Path) -> Node:
         target=target or "",
         owner=owner,
         visibility=visibility,
+        expires=expires,
     )
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import delete, insert, select, update
 
 from . import objects, tree, uids
 from .database import AnyRow, Transaction
-from .model import SECOND, Digest, Node, NodeId, ObjectId, Version
+from .model import SECOND, Digest, Instant, Node, NodeId, ObjectId, Version
 from .schema import nodes, versions
 from .schema import objects as object_rows
 
@@ -13,9 +13,21 @@ BURST = 60 * SECOND
 
 
 def replace_content(
-    tx: Transaction, node: Node, new: ObjectId, size: int, media_type: str, modified: int, *, author: str, seq: int
+    tx: Transaction,
+    node: Node,
+    new: ObjectId,
+    size: int,
+    media_type: str,
+    modified: int,
+    *,
+    author: str,
+    seq: int,
+    expires: Instant | None = None,
 ) -> None:
-    """The node has other content; the old one is kept as a version where it is one. The same bytes again are none."""
+    """The node has other content; the old one is kept as a version where it is one. The same bytes again are none.
+
+    `expires` None leaves the node's as it is.
+    """
     old = tx.execute(
         select(nodes.c.object, nodes.c.size, nodes.c.author, nodes.c.rewritten).where(nodes.c.id == node.id)
     ).one()
@@ -40,6 +52,7 @@ def replace_content(
             author=author,
             rewritten=rewritten,
             seq=seq,
+            expires=nodes.c.expires if expires is None else expires,
         )
     )
 

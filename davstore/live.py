@@ -145,6 +145,11 @@ def visibility(node: Node, scene: Scene) -> str | None:
     return _own("visibility", node.visibility or "inherit")
 
 
+def expires(node: Node, scene: Scene) -> str | None:
+    """When the file goes by itself; most have none."""
+    return None if node.expires is None else _own("expires", iso_date(node.expires))
+
+
 def is_local(node: Node, scene: Scene) -> str | None:
     return _own("is-local", "true")
 
@@ -194,6 +199,7 @@ ALWAYS: Mapping[PropertyName, Property] = {
     PropertyName(DAVSTORE, "sha256"): sha256,
     PropertyName(DAVSTORE, "visibility"): visibility,
     PropertyName(DAVSTORE, "is-local"): is_local,
+    PropertyName(DAVSTORE, "expires"): expires,
 }
 """What allprop tells."""
 

@@ -7,15 +7,16 @@ from http import HTTPStatus
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
-from core.model import SECOND, Instant, Node, PropertyChange, PropertyName
+from core.model import FOREVER, SECOND, Instant, Node, PropertyChange, PropertyName
 
 from . import hrefs, multistatus, xml
-from .dates import parsed
+from .dates import iso_parsed, parsed
 from .live import APACHE, DAVSTORE, LIVE, MICROSOFT, WIN32_MODIFIED
 from .request import Request, Response
 from .xml import DAV, Element
 
 EXECUTABLE = PropertyName(APACHE, "executable")
+EXPIRES = PropertyName(DAVSTORE, "expires")
 LIVE_TIMES = frozenset({PropertyName(DAV, "getlastmodified"), PropertyName(DAV, "lastmodified")})
 """Names of the modification time that are never stored."""
 TIMES = LIVE_TIMES | {WIN32_MODIFIED}
@@ -48,6 +49,7 @@ class Patch:
     changes: list[PropertyChange]
     modified: Instant | None = None
     executable: bool | None = None
+    expires: Instant | None = None
 
 
 def handle(request: Request) -> Response:
@@ -72,7 +74,12 @@ def handle(request: Request) -> Response:
     is_windows = all(name.namespace == MICROSOFT for name in names)
     expect = replace(request.expect, as_lock_owner=is_windows)
     request.namespace.set_properties(
-        request.path, patch.changes, modified=patch.modified, executable=patch.executable, expect=expect
+        request.path,
+        patch.changes,
+        modified=patch.modified,
+        executable=patch.executable,
+        expires=patch.expires,
+        expect=expect,
     )
     return _answer(request, node, multistatus.propstat("".join(map(xml.empty, names)), HTTPStatus.OK))
 
@@ -101,6 +108,8 @@ def _apply(instruction: Instruction, patch: Patch, node: Node) -> None:
         patch.modified = _time(element)
     elif element is not None and name == EXECUTABLE and not node.is_collection:
         patch.executable = _flag(element)
+    elif name == EXPIRES and not node.is_collection:
+        patch.expires = FOREVER if element is None else _time(element)
     elif name in LIVE or name.namespace == DAVSTORE:
         raise Unacceptable(HTTPStatus.FORBIDDEN, PROTECTED)
     if name not in LIVE and name not in LIVE_TIMES:
@@ -108,9 +117,9 @@ def _apply(instruction: Instruction, patch: Patch, node: Node) -> None:
 
 
 def _time(element: Element) -> Instant:
-    """Seconds since 1970, or an HTTP date."""
+    """Seconds since 1970, an HTTP date or an RFC 3339 time."""
     text = (element.text or "").strip()
-    at = Instant(int(text.partition(".")[0]) * SECOND) if SECONDS.fullmatch(text) else parsed(text)
+    at = Instant(int(text.partition(".")[0]) * SECOND) if SECONDS.fullmatch(text) else parsed(text) or iso_parsed(text)
     if at is None or abs(at) > FURTHEST * SECOND:
         raise Unacceptable(HTTPStatus.CONFLICT)
     return at

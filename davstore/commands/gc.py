@@ -104,7 +104,10 @@ def _tell(done: "Run", *, json: bool, would: bool) -> None:
         output.say(f"{done.examined} objects were examined, {done.condemned} {verb} condemned, {done.revived} revived.")
         output.say(f"{done.purged} objects of {output.size(done.purged_bytes)} {verb} purged.")
         if not would:
-            output.say(f"{done.trash_expired} trash entries and {done.versions_expired} versions had their time.")
+            times = (
+                f"{done.trash_expired} trash entries, {done.versions_expired} versions and {done.files_expired} files"
+            )
+            output.say(f"{times} had their time.")
             output.say(f"{done.deleted} blobs were deleted, {done.failed} deletions failed.")
     for refusal in done.refused:
         typer.echo(f"davstore: {output.visible(refusal)}", err=True)

@@ -37,6 +37,12 @@ def upgrade() -> None:
         sa.Column("versions_age", sa.BigInteger(), nullable=False, comment="nanoseconds a version is kept"),
         sa.Column("trash", sa.BigInteger(), nullable=True, comment="nanoseconds a trash row is kept; null: no trash"),
         sa.Column("retention", sa.BigInteger(), nullable=False, comment="nanoseconds condemned bytes are kept"),
+        sa.Column(
+            "expire_after",
+            sa.BigInteger(),
+            nullable=True,
+            comment="nanoseconds a file is kept at all; null: until it is deleted",
+        ),
         sa.Column("visibility", sa.Text(), nullable=False, comment="private, protected or public"),
         sa.Column("types", sa.JSON(), nullable=False, comment="media type patterns taken; empty: all"),
         sa.Column(
@@ -196,6 +202,9 @@ def upgrade() -> None:
         ),
         sa.Column("owner", sa.Text(), server_default="", nullable=False, comment="principal"),
         sa.Column("visibility", sa.Text(), nullable=True, comment="null: inherited"),
+        sa.Column(
+            "expires", sa.BigInteger(), nullable=True, comment="when a file goes by itself, for good; null: never"
+        ),
         sa.Column("seq", sa.BigInteger(), nullable=False, comment="the bucket's at its last change"),
         sa.CheckConstraint("(kind = 'file') = (object IS NOT NULL)", name=op.f("ck_nodes_content")),
         sa.CheckConstraint("kind <> 'collection' OR links <= 1", name=op.f("ck_nodes_one_name")),
@@ -208,6 +217,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("nodes", schema=None) as batch_op:
         batch_op.create_index("ix_nodes_bucket_seq", ["bucket", "seq"], unique=False)
+        batch_op.create_index(
+            "ix_nodes_expires",
+            ["bucket", "expires"],
+            unique=False,
+            sqlite_where=sa.text("expires IS NOT NULL"),
+            postgresql_where=sa.text("expires IS NOT NULL"),
+        )
         batch_op.create_index("ix_nodes_object", ["object"], unique=False)
         batch_op.create_index(
             "uq_nodes_root",
