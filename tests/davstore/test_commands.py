@@ -104,6 +104,7 @@ def test_a_bucket_is_listed_with_the_policy_it_was_given(davstore: Davstore):
         "versions": {"keep": 5, "age": "90d"},
         "trash": None,
         "retention": "7d",
+        "expire_after": None,
         "visibility": "public",
         "references": [],
     }

@@ -1,0 +1,63 @@
+"""The property `urn:davstore: expires`: when a file goes by itself."""
+
+import pytest
+
+from core.store import Store
+from tests.davstore.client import Dav, set_property
+
+EXPIRES = "{urn:davstore:}expires"
+CONFLICT, FORBIDDEN, MISSING = "HTTP/1.1 409 Conflict", "HTTP/1.1 403 Forbidden", "HTTP/1.1 404 Not Found"
+REMOVE = (
+    "<D:propertyupdate xmlns:D='DAV:'><D:remove><D:prop><expires xmlns='urn:davstore:'/></D:prop></D:remove>"
+    "</D:propertyupdate>"
+)
+
+
+def expires(text: str) -> str:
+    return set_property(f"<expires xmlns='urn:davstore:'>{text}</expires>")
+
+
+@pytest.mark.parametrize("text", ["2199-11-06T08:49:37Z", "2199-11-06T09:49:37+01:00", "Wed, 06 Nov 2199 08:49:37 GMT"])
+def test_a_file_is_told_when_to_go(dav: Dav, text: str) -> None:
+    dav.put("/files/a")
+
+    answer = dav("PROPPATCH", "/files/a", expires(text))
+
+    assert answer.properties("/files/a").keys() == {EXPIRES}
+    assert dav.propfind("/files/a").properties("/files/a")[EXPIRES].text == "2199-11-06T08:49:37Z"
+
+
+def test_a_file_whose_time_is_over_is_gone_after_the_next_collection(dav: Dav, opened: Store) -> None:
+    dav.put("/files/a")
+    dav("PROPPATCH", "/files/a", expires("2001-01-01T00:00:00Z"))
+    before = dav("GET", "/files/a").status
+
+    opened.collect_garbage(grace=0)
+
+    assert (before, dav("GET", "/files/a").status) == (200, 404)
+
+
+def test_without_the_property_a_file_never_goes_by_itself(dav: Dav, opened: Store) -> None:
+    dav.put("/files/a")
+    dav("PROPPATCH", "/files/a", expires("2001-01-01T00:00:00Z"))
+
+    answer = dav("PROPPATCH", "/files/a", REMOVE)
+
+    assert answer.properties("/files/a").keys() == {EXPIRES}
+    assert EXPIRES in dav.propfind("/files/a", EXPIRES).properties("/files/a", MISSING)
+    assert opened.collect_garbage(grace=0).files_expired == 0
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2199-11-06", "2199-11-06T08:49:37", "9999-12-31T00:00:00Z"])
+def test_what_is_no_time_is_a_conflict(dav: Dav, text: str) -> None:
+    dav.put("/files/a")
+
+    assert EXPIRES in dav("PROPPATCH", "/files/a", expires(text)).properties("/files/a", CONFLICT)
+
+
+def test_a_collection_does_not_expire(dav: Dav) -> None:
+    dav.make("/files/d")
+
+    answer = dav("PROPPATCH", "/files/d/", expires("2199-11-06T08:49:37Z"))
+
+    assert EXPIRES in answer.properties("/files/d/", FORBIDDEN)
