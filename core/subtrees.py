@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from .buckets import expiry
 from .database import Query, Transaction
+from .errors import InvalidMove
 from .model import Bucket, Kind, Node, NodeId, ObjectId
 from .objects import BlobNeeded, is_sound
 from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
@@ -137,10 +138,14 @@ def drop(tx: Transaction, top: NodeId) -> tuple[int, int]:
 def transfer(tx: Transaction, top: NodeId, target: Bucket, seq: int) -> None:
     """The subtree's nodes and versions belong to `target` and refer to its objects of the same digests.
 
-    Those must be there already (`lacking`); what the old bucket's objects lose is touched.
+    Those must be there already (`lacking`); what the old bucket's objects lose is touched. Raises InvalidMove.
     """
     with _marked(tx, _members(top, deep=True)):
         mine = select(_subtree.c.old)
+        inner = select(func.count()).where(names.c.node == nodes.c.id, names.c.parent.in_(mine)).scalar_subquery()
+        shared = nodes.c.links > inner + case((nodes.c.id == top, 1), else_=0)
+        if tx.scalar(select(nodes.c.id).where(nodes.c.id.in_(mine), nodes.c.links > 1, shared).limit(1)) is not None:
+            raise InvalidMove(reason="a file has another name that stays; copy it")
         held = (
             select(nodes.c.object)
             .where(nodes.c.id.in_(mine))

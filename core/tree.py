@@ -184,9 +184,8 @@ def below(top: NodeId | Query) -> CTE:
 
 def size_below(tx: Transaction, top: NodeId) -> tuple[int, int]:
     """How many files a subtree holds, and the sum of their sizes."""
-    tree = below(top)
-    files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).join(tree, tree.c.id == nodes.c.id)
-    count, size = tx.execute(files.where(nodes.c.kind == Kind.FILE)).one()
+    files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).where(nodes.c.kind == Kind.FILE)
+    count, size = tx.execute(files.where(nodes.c.id.in_(select(below(top).c.id)))).one()
     return count, int(size)
 
 
