@@ -38,8 +38,8 @@ def home(store: Store, name: str) -> BucketId:
 def test_no_writing_process_starves_another(checked: OpenStore, database_url: str, tmp_path: Path):
     checked()
     command = [sys.executable, "-m", "tests.parts.writer", database_url, str(tmp_path / "data"), "8", str(soak(3, 30))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    writers = [subprocess.Popen(command, cwd=ROOT, text=True, **pipes) for _ in range(2)]
+    pipe = subprocess.PIPE
+    writers = [subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(2)]
     assert [writer.stdout and writer.stdout.readline() for writer in writers] == ["ready\n", "ready\n"]
 
     told = list(ThreadPoolExecutor().map(lambda writer: writer.communicate("go\n"), writers))
