@@ -1,4 +1,5 @@
-"""A host application's table as a reference rule: what it keeps, what is refused, and who is left alone because of it."""
+# ruff: noqa: N802
+"""A host table as a reference rule: what it keeps, what is refused, and who is left alone because of it."""
 
 import dataclasses
 import threading
