@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from wsgidav.dav_error import HTTP_SERVICE_UNAVAILABLE, DAVError
+
 from core.errors import Unauthenticated
 from core.model import Caller
 
@@ -27,6 +29,8 @@ TRUST = 1.0
 CAPACITY = 1024
 CHECKS_AT_ONCE = 4
 """A password check takes much memory on purpose; more at once would only let strangers take it all."""
+CHECKS_IN_HAND = 16
+"""Those that run and wait. Beyond, strangers who guess would keep the threads from those whom we know."""
 
 
 class Accounts(Protocol):
@@ -88,7 +92,10 @@ class Credentials:
         self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
 
     def caller(self, name: str, password: str) -> Caller | None:
-        """Whose credentials these are. Requests that ask at the same time share one check."""
+        """Whose credentials these are. Requests that ask at the same time share one check.
+
+        Raises DAVError 503 where too many wait for theirs.
+        """
         key = hmac.digest(self._secret, f"{name}\0{password}".encode(), "sha256")
         verdict = self._verdicts.get(key)
         if verdict and self._still_holds(verdict, name):
@@ -96,6 +103,8 @@ class Credentials:
         with self._guard:
             answer = self._asked.get(key)
             is_first = answer is None
+            if is_first and len(self._asked) >= CHECKS_IN_HAND:
+                raise DAVError(HTTP_SERVICE_UNAVAILABLE, "too many passwords are being checked")
             answer = answer or self._asked.setdefault(key, Future())
         if is_first:
             self._check(key, answer, name, password)
