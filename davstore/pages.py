@@ -49,7 +49,7 @@ def _page(request: Request, node: Node) -> Iterator[str]:
         f"<title>{title}</title><style>{STYLE}</style></head>\n<body><h1><bdi>{title}</bdi></h1>\n"
         "<table><thead><tr><th>Name</th><th>Size</th><th>Modified (UTC)</th></tr></thead><tbody>\n"
     )
-    if node.path:
+    if request.path != (request.view.at if request.view else ()):
         above = request.href(request.path[:-1], is_collection=True)
         yield f'<tr><td><a href="{escape(above)}" rel="up">../</a></td><td></td><td></td></tr>\n'
     collections = _members(request, node, are_collections=True)

@@ -81,6 +81,19 @@ def test_rclone_copies_a_deleted_folder_and_the_bytes_stay_where_they_are(server
     assert len(names(server, TRASH)) == 1
 
 
+def test_rclone_brings_back_the_content_that_a_file_had(server: DavServer) -> None:
+    rclone = everywhere(server)
+    Rclone(server)("rcat", ":webdav:letter.txt", stdin="old")
+    Rclone(server)("rcat", ":webdav:letter.txt", stdin="present")
+
+    (version,) = rclone("lsf", ":webdav:-/versions/files/letter.txt").splitlines()
+    text = rclone("copyto", "-v", f":webdav:-/versions/files/letter.txt/{version}", ":webdav:files/letter.txt")
+
+    assert "Copied (server-side copy)" in text
+    assert Rclone(server)("cat", ":webdav:letter.txt") == "old"
+    assert len(names(server, "/-/versions/files/letter.txt/")) == 2
+
+
 def test_cadaver_browses_the_trash_and_moves_a_folder_back(server: DavServer, deleted: Path, tmp_path: Path) -> None:
     name = entry(server)
 

@@ -56,6 +56,11 @@ def test_the_trash_lists_the_buckets(dav: Dav, opened: Store):
     assert members(dav, "/-/trash/") == ["/-/trash/files/", "/-/trash/media/"]
 
 
+def test_the_trash_leads_a_browser_nowhere_up(dav: Dav):
+    assert b'rel="up"' not in dav("GET", "/-/trash/").body
+    assert b'href="/-/trash/" rel="up"' in dav("GET", TRASH).body
+
+
 def test_the_root_does_not_list_the_trash(dav: Dav):
     assert members(dav, "/") == ["/files/"]
 
