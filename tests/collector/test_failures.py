@@ -1,4 +1,4 @@
-"""Each step of everything that makes or drops bytes fails once: nothing is broken, and a later run finishes the work."""
+"""Each step of all that makes or drops bytes fails once: nothing is broken, and a later run finishes the work."""
 
 import random
 from collections.abc import Callable
@@ -93,11 +93,13 @@ DEEDS = [
     Deed("COPY", _nothing, lambda store: life.as_ann(store).copy(A, B), {B: PHOTO}),
     Deed("COPY over a file", lambda store: life.put(store, "b.txt", OTHER),
          lambda store: life.as_ann(store).copy(A, B), {B: PHOTO}),
-    Deed("COPY to another bucket", _replace_thrice, lambda store: life.as_ann(store).copy(A, THERE), {THERE: PHOTO * 2}),
+    Deed("COPY to another bucket", _replace_thrice,
+         lambda store: life.as_ann(store).copy(A, THERE), {THERE: PHOTO * 2}),
     Deed("MOVE", _nothing, lambda store: life.as_ann(store).move(A, B), {B: PHOTO}),
     Deed("MOVE over a file", lambda store: life.put(store, "b.txt", OTHER),
          lambda store: life.as_ann(store).move(A, B), {B: PHOTO}),
-    Deed("MOVE to another bucket", _replace_thrice, lambda store: life.as_ann(store).move(A, THERE), {THERE: PHOTO * 2}),
+    Deed("MOVE to another bucket", _replace_thrice,
+         lambda store: life.as_ann(store).move(A, THERE), {THERE: PHOTO * 2}),
     Deed("DELETE", _nothing, lambda store: life.as_ann(store).delete(A), {}),
     Deed("restore", _trash, _restore, {B: OTHER}),
     Deed("forget", _trash, lambda store: store.recovery(life.ADMIN).empty_trash(), {}),

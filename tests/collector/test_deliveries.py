@@ -1,0 +1,148 @@
+# ruff: noqa: N802 - the numbers of defects are theirs
+"""The outbox of deletions: each is tried until it succeeds, none is lost, and none stands in another's way."""
+
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+import pytest
+from sqlalchemy import insert
+
+from core.blobs import Blob, BlobStore
+from core.deliveries import deliver
+from core.errors import StorageUnavailable
+from core.model import SECOND
+from core.schema import purges
+from core.staging import Sealed
+from core.store import Store
+from tests.collector import life
+from tests.collector.life import DAY, PHOTO
+
+MINUTE = 60 * SECOND
+
+
+class Refusing:
+    """A blob store that refuses to delete some of its blobs."""
+
+    def __init__(self, inner: BlobStore) -> None:
+        self._inner = inner
+        self.name, self.type, self.staging = inner.name, inner.type, inner.staging
+        self.refused: set[str] = set()
+
+    def publish(self, key: str, content: Sealed) -> None:
+        self._inner.publish(key, content)
+
+    def open(self, key: str) -> BinaryIO:
+        return self._inner.open(key)
+
+    def size(self, key: str) -> int | None:
+        return self._inner.size(key)
+
+    def delete(self, key: str) -> None:
+        if key in self.refused:
+            raise StorageUnavailable(key, "is held fast")
+        self._inner.delete(key)
+
+    def blobs(self) -> Iterator[Blob]:
+        return self._inner.blobs()
+
+    def claim(self, uid: str, *, new: bool) -> None:
+        self._inner.claim(uid, new=new)
+
+
+@pytest.fixture
+def refusing(store: Store) -> Refusing:
+    known = cast("dict[str, BlobStore]", store.contents.stores)
+    known["local"] = refusing = Refusing(known["local"])
+    return refusing
+
+
+def test_P9_M3_a_deletion_that_fails_is_seen_and_tried_again_and_stops_no_other(store: Store, refusing: Refusing):
+    for n in range(5):
+        life.put_and_delete(store, f"{n}.txt", PHOTO * (n + 1))
+    refusing.refused = {life.blobs(store)[2]}
+
+    done = life.run(store)
+
+    assert (done.purged, done.deleted, done.failed) == (5, 4, 1)
+    assert set(life.blobs(store)) == refusing.refused
+    (letter,) = store.garbage().failing
+    assert (letter.storage, letter.key, letter.attempts) == ("local", *refusing.refused, 1)
+    assert "is held fast" in letter.error
+
+    refusing.refused = set()
+    assert deliver(store.database, store.contents).deleted == 0
+    life.change(store, purges, due=purges.c.due - MINUTE, claimed=purges.c.claimed - MINUTE)
+    assert deliver(store.database, store.contents).deleted == 1
+    assert (life.blobs(store), store.garbage().failing) == ([], ())
+
+
+def test_M3_every_failure_doubles_the_wait_up_to_a_day_and_the_letter_is_never_dropped(
+    store: Store, refusing: Refusing
+):
+    life.put_and_delete(store)
+    refusing.refused = set(life.blobs(store))
+    waits: list[int] = []
+
+    for _ in range(14):
+        life.change(store, purges, due=0, claimed=0)
+        life.run(store)
+        (row,) = life.rows(store, purges)
+        waits.append(row.due - row.claimed)
+
+    assert waits[1] == 2 * waits[0]
+    assert waits == sorted(waits)
+    assert waits[-1] == DAY
+    assert store.garbage().failing[0].attempts == 14
+
+
+def test_a_deletion_in_a_storage_that_is_not_configured_waits_for_it(store: Store):
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        tx.execute(insert(purges).values(storage="cellar", key="k", due=0))
+
+    done = life.run(store)
+
+    assert (done.deleted, done.failed) == (1, 1)
+    (letter,) = store.garbage().failing
+    assert (letter.storage, letter.key) == ("cellar", "k")
+    assert "is not configured here; add it under [storages]" in letter.error
+
+
+def test_what_another_worker_has_claimed_is_left_to_it_until_its_time_is_over(store: Store):
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        now = tx.now
+    life.run(store, grace=0, retention=DAY)
+    with store.database.write() as tx:
+        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=now + DAY))
+
+    assert deliver(store.database, store.contents).deleted == 0
+    life.change(store, purges, claimed=now)
+    assert deliver(store.database, store.contents).deleted == 1
+
+
+def test_deleting_what_is_gone_already_is_success(store: Store):
+    life.put_and_delete(store)
+    for file in life.files_on_disk(store.settings.data):
+        file.unlink()
+
+    done = life.run(store)
+
+    assert (done.deleted, done.failed) == (1, 0)
+
+
+def test_a_disk_that_is_not_mounted_loses_no_deletion(store: Store):
+    life.put_and_delete(store)
+    marker = store.settings.data / "blobs" / ".davstore-storage"
+    marker.rename(marker.with_name("aside"))
+    blob, aside = life.files_on_disk(store.settings.data)[0], store.settings.data / "blob"
+    blob.rename(aside)
+
+    done = life.run(store)
+
+    assert (done.purged, done.deleted, done.failed) == (1, 0, 1)
+    aside.rename(blob)
+    marker.with_name("aside").rename(marker)
+    life.change(store, purges, due=0, claimed=0)
+    assert life.run(store).deleted == 1
+    assert life.blobs(store) == []
