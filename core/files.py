@@ -14,6 +14,7 @@ def place(tx: Transaction, caller: Caller, path: Path, expect: Expect) -> Place:
     Raises PreconditionFailed, NoParent, IsACollection, Forbidden, Locked.
     """
     guards.holds(tx, expect)
+    guards.fillable(tx, path)
     found = guards.target(tx, path)
     if found.node and found.node.is_collection:
         raise IsACollection(path)

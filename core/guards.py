@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from . import locks, places
+from . import buckets, locks, places
 from .database import Transaction
-from .errors import Forbidden, NoParent, NotFound
+from .errors import Forbidden, IsACollection, NoParent, NotFound
 from .model import BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
 from .places import Place
+
+BUCKETS = "buckets are made and removed with `davstore bucket`"
+"""Why the root takes no writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,15 @@ def writable(path: Path, caller: Caller, *, deep: int = 2) -> None:
     if not caller.may_write:
         raise Forbidden(path, "you may read here, not write")
     if len(path) < deep:
-        raise Forbidden(path, "buckets are made and removed with `davstore bucket`")
+        raise Forbidden(path, BUCKETS)
+
+
+def fillable(tx: Transaction, path: Path) -> None:
+    """A file can be at the path. Raises IsACollection for the root and a bucket, Forbidden where one could be made."""
+    if not path or (len(path) == 1 and buckets.find(tx, path[0])):
+        raise IsACollection(path)
+    if len(path) == 1:
+        raise Forbidden(path, BUCKETS)
 
 
 def source(tx: Transaction, path: Path) -> Place:

@@ -1,6 +1,6 @@
 """Write locks (RFC 4918, sections 6 and 7), in the database, so that all workers agree. Keyed by node."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +11,11 @@ from .database import AnyRow, Query, Transaction
 from .errors import Forbidden, LockConflict, Locked, NoSuchLock, PreconditionFailed
 from .model import Caller, Expect, Instant, Lock, LockRequest, NodeId, Path, Scope
 from .places import Place
-from .schema import locks
+from .schema import locks, nodes
 from .tree import path_of
 
+MOST_SHARED = 100
+"""Shared locks with one root: each is read by every write below, and told in every listing."""
 _ANY = select(locks.c.token).limit(1)
 
 
@@ -78,20 +80,22 @@ def require(
 
 
 def _inside(tx: Transaction, top: NodeId) -> list[Lock]:
-    tokens = subtrees.locks_below(tx, top)
-    rows = tx.execute(_live(tx).where(locks.c.token.in_(tokens))) if tokens else ()
-    return [_lock(tx, row, path_of(tx, row.node) or ()) for row in rows]
+    below = _live(tx).where(locks.c.token.in_(subtrees.locks_below(tx, top)))
+    return [_lock(tx, row, path_of(tx, row.node) or ()) for row in tx.execute(below)]
 
 
 def acquire(tx: Transaction, caller: Caller, place: Place, request: LockRequest, timeout: int) -> Lock:
     """A new lock on the node at `place`. Raises LockConflict where another lock excludes it."""
     assert place.node
-    others: Iterable[Lock] = (*covering(tx, place), *(_inside(tx, place.node.id) if request.infinite else ()))
+    others = (*covering(tx, place), *(_inside(tx, place.node.id) if request.infinite else ()))
     exclusive = request.scope is Scope.EXCLUSIVE
     against = {lock.root for lock in others if exclusive or lock.scope is Scope.EXCLUSIVE}
     if against:
         raise LockConflict(sorted(against))
-    tx.execute(delete(locks).where(locks.c.expires <= tx.now))
+    if len({lock.token for lock in others if lock.root == place.path}) >= MOST_SHARED:
+        raise LockConflict([place.path], f"{MOST_SHARED} shared locks are on it")
+    mine = select(nodes.c.id).where(nodes.c.bucket == place.bucket.id)
+    tx.execute(delete(locks).where(locks.c.expires <= tx.now, locks.c.node.in_(mine)))
     values: dict[str, Any] = {
         "token": uuid4().urn,
         "infinite": request.infinite,
@@ -138,7 +142,7 @@ def remove(tx: Transaction, tokens: Sequence[str]) -> int:
 
 def remove_below(tx: Transaction, top: NodeId) -> None:
     """The subtree goes elsewhere or away; locks do not move (RFC 4918, section 7.7)."""
-    remove(tx, subtrees.locks_below(tx, top))
+    tx.execute(delete(locks).where(locks.c.token.in_(subtrees.locks_below(tx, top))))
 
 
 def pass_on(tx: Transaction, replaced: NodeId, heir: NodeId) -> None:

@@ -155,7 +155,7 @@ class Namespace:
 
     def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> None:
         """Raises all that `put` would, as far as it can be known before the bytes come."""
-        guards.writable(path, self.caller)
+        guards.writable(path, self.caller, deep=0)
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
             media.admit(place.bucket, path, media.type_of(path[-1], media_type), size)
@@ -168,7 +168,7 @@ class Namespace:
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
-        guards.writable(path, self.caller)
+        guards.writable(path, self.caller, deep=0)
         return self.contents.draft(self._home(path), also)
 
     def put(
@@ -184,7 +184,7 @@ class Namespace:
 
         Raises NoParent, IsACollection, PreconditionFailed, Locked, QuotaExceeded, UnsupportedMediaType, StorageFull.
         """
-        guards.writable(path, self.caller)
+        guards.writable(path, self.caller, deep=0)
         content = draft.seal()
 
         def attempt() -> Outcome:
@@ -197,11 +197,13 @@ class Namespace:
 
     def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
         """Raises AlreadyExists, NoParent."""
-        guards.writable(path, self.caller, deep=1)
+        guards.writable(path, self.caller, deep=0)
         with self.database.write(self._bucket(path)) as tx:
             guards.holds(tx, expect)
+            if not path or (len(path) == 1 and buckets.find(tx, path[0])):
+                raise AlreadyExists(path)
             if len(path) == 1:
-                raise AlreadyExists(path) if buckets.find(tx, path[0]) else Forbidden(path, _BUCKETS)
+                raise Forbidden(path, guards.BUCKETS)
             place = guards.target(tx, path)
             if place.node:
                 raise AlreadyExists(path)
@@ -219,7 +221,7 @@ class Namespace:
             guards.holds(tx, expect)
             place = guards.source(tx, path) if path else None
             if place is None or place.parent is None:
-                raise Forbidden(path, _BUCKETS)
+                raise Forbidden(path, guards.BUCKETS)
             locks.require(tx, self.caller, expect, place, member=True, inside=True)
             relocation.remove(tx, place, buckets.advance(tx, place.bucket), self.caller.name)
 
@@ -253,7 +255,7 @@ class Namespace:
 
         def act(tx: Transaction, here: Place, there: Place) -> NodeId:
             if here.parent is None:
-                raise Forbidden(source, _BUCKETS)
+                raise Forbidden(source, guards.BUCKETS)
             return relocation.move(tx, self.caller, here, there, expect, overwrite=overwrite)
 
         return self._relocate(source, destination, modified, expect, act, history=True)
@@ -270,7 +272,7 @@ class Namespace:
     ) -> Outcome:
         """`history`: the versions go along."""
         if not source:
-            raise Forbidden(source, _BUCKETS)
+            raise Forbidden(source, guards.BUCKETS)
         if source == destination:
             raise InvalidMove(destination, "is the source itself")
         guards.writable(destination, self.caller)
@@ -356,6 +358,7 @@ class Namespace:
 
     def _home(self, path: Path) -> Bucket:
         with self.database.read() as tx:
+            guards.fillable(tx, path)
             bucket = buckets.find(tx, path[0])
         if bucket is None:
             raise NoParent(path, "there is no such bucket")
@@ -366,6 +369,3 @@ class Namespace:
         with self.database.read() as tx:
             bucket = buckets.find(tx, path[0]) if path else None
         return bucket.id if bucket else BucketId(0)
-
-
-_BUCKETS = "buckets are made and removed with `davstore bucket`"

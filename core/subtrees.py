@@ -180,11 +180,11 @@ def _refer_to(tx: Transaction, bucket: Bucket, rows: Table, which: ColumnElement
     tx.execute(update(rows).where(which).values(object=counterpart))
 
 
-def locks_below(tx: Transaction, top: NodeId) -> list[str]:
-    """Tokens of live locks whose roots lie in the subtree, found from the locks upwards: they are few."""
+def locks_below(tx: Transaction, top: NodeId) -> Query:
+    """The tokens of live locks whose roots lie in the subtree, found from the locks upwards: they are few."""
     up = select(locks.c.token, locks.c.node).where(locks.c.expires > tx.now).cte("up", recursive=True)
     up = up.union(select(up.c.token, names.c.parent).join(up, names.c.node == up.c.node))
-    return list(tx.execute(select(up.c.token).where(up.c.node == top)).scalars())
+    return select(up.c.token).where(up.c.node == top)
 
 
 @contextmanager

@@ -17,6 +17,8 @@ READS = frozenset(("GET", "HEAD"))
 UNCONDITIONAL = frozenset(("OPTIONS", "TRACE", "CONNECT"))
 VALIDATORS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE")
 NO_LOCK = "DAV:no-lock"
+MOST_RESOURCES = 100
+"""Resources of one If header: each is looked up by the transaction that commits."""
 
 Resolve = Callable[[str], Path]
 
@@ -102,6 +104,8 @@ def parse_if(header: str) -> tuple[ConditionList, ...]:
             raise _malformed()
     if is_tagged or not lists or not all(one.tests for one in lists):
         raise _malformed()
+    if len({one.resource for one in lists}) > MOST_RESOURCES:
+        raise DAVError(HTTP_BAD_REQUEST, f"the If header speaks of more than {MOST_RESOURCES} resources")
     return tuple(lists)
 
 

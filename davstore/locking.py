@@ -3,7 +3,7 @@
 import re
 from http import HTTPStatus
 
-from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
+from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_REQUEST_ENTITY_TOO_LARGE, DAVError
 
 from core.errors import LockConflict
 from core.model import SECOND, Lock, LockRequest, Path, Scope
@@ -16,6 +16,7 @@ from .xml import DAV, Element
 
 SCOPES = {"exclusive": Scope.EXCLUSIVE, "shared": Scope.SHARED}
 TIMEOUT = re.compile(r"(infinite)|seconds?-(\d{1,10})", re.IGNORECASE | re.ASCII)
+OWNER_LIMIT = 16 << 10
 LONGEST = 10**10 * SECOND
 """What Infinite asks for; the settings cap it."""
 
@@ -68,10 +69,13 @@ def _wanted(request: Request, lockinfo: Element) -> LockRequest:
     if scope is None or locktype is None or xml.child(locktype, "write") is None:
         raise DAVError(HTTP_BAD_REQUEST, "lockinfo asks for an exclusive or a shared write lock")
     owner = xml.child(lockinfo, "owner")
+    owner_xml = "" if owner is None else xml.standalone(owner)
+    if len(owner_xml) > OWNER_LIMIT:
+        raise DAVError(HTTP_REQUEST_ENTITY_TOO_LARGE, f"a lock's owner has at most {OWNER_LIMIT} characters")
     return LockRequest(
         scope=SCOPES[xml.name_of(scope).name],
         infinite=depth == "infinity",
-        owner="" if owner is None else xml.standalone(owner),
+        owner=owner_xml,
         timeout=_timeout(request),
     )
 

@@ -34,6 +34,7 @@ def handle(request: Request) -> Response:
     """GET and HEAD of a path: a file's bytes, or a page that lists a collection. Raises NotFound."""
     node = request.tree.node(request.path)
     if node.is_collection:
+        _evaluated(request, node)
         return pages.listing(request, node)
     return serve(request, node)
 
@@ -45,16 +46,12 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
     """
     if node.kind is not Kind.FILE:
         raise NotFound(request.path)
-    if request.expect.check:
-        request.tree.check(request.path, request.expect)
+    status = _evaluated(request, node)
     validators: Headers = [
         ("ETag", f'"{node.etag}"'),
         ("Last-Modified", http_date(node.modified)),
         ("Cache-Control", caching),
     ]
-    status = conditions.evaluate(request.environ, node.etag, node.modified, exists=True, method=request.method)
-    if status == HTTPStatus.PRECONDITION_FAILED:
-        raise PreconditionFailed(request.path, "it is not in the state that the request expects")
     if status is not None:
         return Response(status, validators)
     headers = [*validators, ("Accept-Ranges", "bytes"), *_described(request, node)]
@@ -66,6 +63,16 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, [*headers, ("Content-Range", f"bytes */{node.size}")]
         )
     return _part(request, node, headers, spans[0]) if len(spans) == 1 else _parts(request, node, headers, spans)
+
+
+def _evaluated(request: Request, node: Node) -> int | None:
+    """304 where the client has the content already. Raises PreconditionFailed."""
+    if request.expect.check:
+        request.tree.check(request.path, request.expect)
+    status = conditions.evaluate(request.environ, node.etag, node.modified, exists=True, method=request.method)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed(request.path, "it is not in the state that the request expects")
+    return status
 
 
 def _described(request: Request, node: Node) -> Headers:

@@ -20,7 +20,7 @@ LATEST = 1 << 63
 
 def put(request: Request) -> Response:
     """The body becomes the file's content, whole or not at all; what can be refused is, before it is read."""
-    if request.ends_with_slash or (len(request.path) == 1 and request.namespace.find(request.path)):
+    if request.ends_with_slash:
         raise IsACollection(request.path, "the URL is a collection's")
     _refuse_partial(request)
     announced = digests.claims(request)

@@ -107,3 +107,33 @@ def test_a_property_can_be_replaced_by_another_as_large(dav: Dav) -> None:
     for letter in "ab":
         text = letter * (900 << 10)
         assert dav("PROPPATCH", "/files/a", set_property(f"<one xmlns='urn:x'>{text}</one>")).status == 207
+
+
+LOCKINFO = "<lockinfo xmlns='DAV:'><lockscope><shared/></lockscope><locktype><write/></locktype>{}</lockinfo>"
+
+
+def test_the_owner_of_a_lock_is_a_short_text(dav: Dav) -> None:
+    dav.put("/files/a")
+
+    assert dav("LOCK", "/files/a", LOCKINFO.format(f"<owner>{'x' * 16_000}</owner>")).status == 200
+    assert dav("LOCK", "/files/a", LOCKINFO.format(f"<owner>{'x' * 17_000}</owner>")).status == 413
+
+
+def test_a_hundred_locks_share_a_file_and_no_more(dav: Dav) -> None:
+    dav.put("/files/a")
+    dav.put("/files/b")
+
+    statuses = [dav("LOCK", "/files/a", LOCKINFO.format("")).status for _ in range(101)]
+
+    assert statuses == [200] * 100 + [423]
+    assert dav("LOCK", "/files/b", LOCKINFO.format("")).status == 200
+
+
+def test_an_if_header_speaks_of_a_hundred_resources_at_most(dav: Dav) -> None:
+    dav.put("/files/a")
+
+    def tagged(count: int) -> str:
+        return " ".join(f"</files/{n}> (Not <urn:x:y>)" for n in range(count))
+
+    assert dav("PROPFIND", "/files/a", depth="0", **{"if": tagged(100)}).status == 207
+    assert dav("PROPFIND", "/files/a", depth="0", **{"if": tagged(101)}).status == 400
