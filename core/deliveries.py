@@ -35,7 +35,7 @@ def deliver(database: Database, contents: Contents, tempo: Tempo = FLAT_OUT) -> 
                     tx.execute(delete(purges).where(mine))
                     deleted += 1
                 else:
-                    later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts, 20))
+                    later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts - 1, 20))
                     tx.execute(update(purges).where(mine).values(due=later, claimed=tx.now, error=error))
                     failed += 1
             tempo.between()

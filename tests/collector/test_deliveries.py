@@ -133,16 +133,15 @@ def test_deleting_what_is_gone_already_is_success(store: Store):
 
 def test_a_disk_that_is_not_mounted_loses_no_deletion(store: Store):
     life.put_and_delete(store)
-    marker = store.settings.data / "blobs" / ".davstore-storage"
-    marker.rename(marker.with_name("aside"))
-    blob, aside = life.files_on_disk(store.settings.data)[0], store.settings.data / "blob"
-    blob.rename(aside)
+    disk, elsewhere = store.settings.data / "blobs", store.settings.data / "elsewhere"
+    disk.rename(elsewhere)
+    disk.mkdir()
 
     done = life.run(store)
 
     assert (done.purged, done.deleted, done.failed) == (1, 0, 1)
-    aside.rename(blob)
-    marker.with_name("aside").rename(marker)
+    disk.rmdir()
+    elsewhere.rename(disk)
     life.change(store, purges, due=0, claimed=0)
     assert life.run(store).deleted == 1
     assert life.blobs(store) == []
