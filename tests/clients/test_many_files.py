@@ -18,7 +18,7 @@ from tests.parts.scale import soak
 from tests.parts.server import DavServer
 
 FIRST_MILESTONE = 1_000
-MANY = soak(300, 12_000)
+MANY = soak(2_000, 10_000)
 BY_OTHERS = soak(40, 400)
 PATIENCE = soak(300, 3_000)
 BLOCK = 4
