@@ -111,6 +111,13 @@ def touch(tx: Transaction, wanted: ObjectId) -> None:
     tx.execute(update(objects).where(objects.c.id == wanted).values(touched=tx.now))
 
 
+def revive(tx: Transaction, bucket: Bucket, wanted: ObjectId, reason: str) -> None:
+    """The object is live, whatever it was, and worth a look in case that nothing comes to refer to it."""
+    condemned = select(objects.c.id).where(objects.c.id == wanted, objects.c.state == "condemned")
+    history.record(tx, bucket, list(tx.execute(condemned).scalars()), "revived", reason)
+    tx.execute(update(objects).where(objects.c.id == wanted).values(state="live", condemned=None, touched=tx.now))
+
+
 def located(tx: Transaction, wanted: ObjectId) -> Descriptor | None:
     """Where the bytes are now: they may have moved or been repaired since a row was read."""
     row = tx.execute(

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
-from . import buckets, guards, locks, trash, tree, versions
-from .database import Database, Transaction
-from .errors import AlreadyExists, Forbidden, NotACollection
+from sqlalchemy import select
+
+from . import buckets, guards, locks, media, objects, relocation, trash, tree, versions
+from .database import AnyRow, Database, Transaction
+from .errors import AlreadyExists, Corrupt, Forbidden, NotACollection, NotFound
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId, Path, Trashed, Version
 from .places import Place
+from .schema import objects as object_rows
 from .subtrees import drop
+from .uids import is_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +94,55 @@ class Recovery:
         with self.database.read() as tx:
             place = guards.source(tx, path)
             return versions.of(tx, place.node.id) if place.node else []
+
+    def restore_version(self, path: Path, uid: str) -> Node:
+        """The file has an older content again, and the one that it had takes that one's place among the versions.
+
+        Raises NotFound, Locked, QuotaExceeded, Forbidden.
+        """
+        guards.writable(path, self.caller)
+        with self.database.read() as tx:
+            bucket = buckets.get(tx, path[0])
+        with self.database.write(bucket.id) as tx:
+            place = guards.source(tx, path)
+            assert place.node
+            version = versions.as_of(tx, place.node, uid)
+            node = relocation.recall(tx, self.caller, version, place, Expect(as_lock_owner=True), overwrite=True)
+            versions.drop(tx, uid)
+            return tree.reread(tx, node, place.path)
+
+    def revive(self, uid: str, to: Path) -> Node:
+        """An object's content is a file at `to`, in the object's bucket; missing collections are made again.
+
+        For administrators: nobody else may read what he knows by its uid alone (I9). Raises NotFound, AlreadyExists,
+        NotACollection, Locked, QuotaExceeded, Corrupt, Forbidden.
+        """
+        if not self.caller.admin:
+            raise Forbidden(uid, "only an administrator brings objects back by their uid")
+        guards.writable(to, self.caller)
+        with self.database.read() as tx:
+            home = _vouching(tx, uid).bucket
+        with self.database.write(home) as tx:
+            bucket, found = buckets.by_id(tx, home), _vouching(tx, uid)
+            if to[0] != bucket.name:
+                raise Forbidden(to, f"it can come back to bucket {bucket.name} only; move it from there")
+            seq = buckets.advance(tx, bucket, 1, found.size)
+            parent = self._collection(tx, bucket, to[:-1], seq)
+            if self._place(tx, to).node:
+                raise AlreadyExists(to, "the name is taken; give another with --to")
+            objects.revive(tx, bucket, found.id, f"{self.caller.name} brought it back")
+            values = {"object": found.id, "size": found.size, "media_type": media.type_of(to[-1], "")}
+            rest = {"kind": Kind.FILE, "author": self.caller.name, "expires": buckets.expiry(tx, bucket)}
+            tree.add(tx, home, parent, to[-1], seq, **values, **rest)
+            return guards.found(tx, to)
+
+
+def _vouching(tx: Transaction, uid: str) -> AnyRow:
+    """The row of an object whose bytes are there. Raises NotFound, Corrupt."""
+    wanted = (object_rows.c.id, object_rows.c.bucket, object_rows.c.size, object_rows.c.verdict)
+    row = tx.execute(select(*wanted).where(object_rows.c.uid == uid)).first() if is_uid(uid) else None
+    if row is None:
+        raise NotFound(uid, "is no object, or no more; `davstore explain` tells what is known of it")
+    if row.verdict in {"lost", "corrupt"}:
+        raise Corrupt(uid, f"its bytes are {row.verdict}; an upload of the same content brings them back")
+    return row

@@ -140,8 +140,8 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
     if file:
         remove(tx, target, seq, caller.name)
     values = {"object": content, "size": version.size, "media_type": version.media_type, "modified": version.modified}
-    kind, author = Kind.FILE, caller.name
-    return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, kind=kind, author=author, **values)
+    rest = {"kind": Kind.FILE, "author": caller.name, "expires": buckets.expiry(tx, target.bucket)}
+    return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, **values, **rest)
 
 
 def forget(tx: Transaction, place: Place) -> None:

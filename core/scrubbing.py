@@ -15,6 +15,8 @@ from .tempo import FLAT_OUT, Tempo
 
 BLOCK = 1 << 20
 PAGE = 200
+SEEN = (objects.c.id, objects.c.digest, objects.c.size, objects.c.storage, objects.c.key)
+"""What a verdict is about: an object, and the blob that it had then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,22 @@ def scrub(database: Database, contents: Contents, older_than: int = 0, tempo: Te
     failed: set[str] = set()
     for row in _due(database, older_than):
         try:
-            found = digest(contents, row.storage, row.key, tempo)
+            verdict = judge(database, contents, row, tempo)
         except StorageUnavailable as refusal:
             failed.add(str(refusal))
             continue
-        verdict = "lost" if found is None else "ok" if found == row.digest else "corrupt"
-        _note(database, row, verdict)
         verified, size = verified + 1, size + row.size
         if verdict != "ok":
-            (lost if found is None else corrupt).append(row.digest)
+            (lost if verdict == "lost" else corrupt).append(row.digest)
     return Scrubbed(verified, size, tuple(lost), tuple(corrupt), tuple(sorted(failed)))
+
+
+def judge(database: Database, contents: Contents, seen: AnyRow, tempo: Tempo = FLAT_OUT) -> str:
+    """The blob of the row (SEEN) was read, and the verdict is kept: ok, lost or corrupt. Raises StorageUnavailable."""
+    found = digest(contents, seen.storage, seen.key, tempo)
+    verdict = "lost" if found is None else "ok" if found == seen.digest else "corrupt"
+    _note(database, seen, verdict)
+    return verdict
 
 
 def digest(contents: Contents, storage: str, key: str, tempo: Tempo = FLAT_OUT) -> Digest | None:
@@ -68,7 +76,7 @@ def _due(database: Database, older_than: int) -> Iterator[AnyRow]:
         cutoff = tx.now - older_than
     while True:
         due = or_(objects.c.verified.is_(None), objects.c.verified <= cutoff)
-        page = select(objects.c.id, objects.c.digest, objects.c.size, objects.c.storage, objects.c.key)
+        page = select(*SEEN)
         with database.read() as tx:
             rows = tx.execute(page.where(due, objects.c.id > last).order_by(objects.c.id).limit(PAGE)).all()
         yield from rows

@@ -17,6 +17,7 @@ from .namespace import LockLimits, Namespace
 from .policy import BucketPolicy
 from .recovery import Recovery
 from .references import Registry, Rule, register
+from .repair import Plan, plan, repair
 from .scrubbing import Scrubbed, scrub
 from .settings import Settings
 from .staging import Staging
@@ -85,6 +86,14 @@ class Store:
     def verify(self, *, deep: bool = False) -> Findings:
         """Every invariant that can be read off the rows and the storages; with `deep`, digests too."""
         return verify(self.database, self.contents, deep=deep)
+
+    def plan_repair(self, findings: Findings) -> Plan:
+        """What `repair` would do about them."""
+        return plan(self.database, self.contents, findings)
+
+    def repair(self, steps: Plan) -> None:
+        """Done as planned, where it is still called for; no name and no blob goes."""
+        repair(self.database, self.contents, steps)
 
     def collect_garbage(
         self, *, grace: int, retention: int | None = None, dry_run: bool = False, force: bool = False

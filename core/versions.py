@@ -1,9 +1,12 @@
 """Older contents of files. Empty contents never become versions; rewrites by one principal within a minute are one."""
 
+from dataclasses import replace
+
 from sqlalchemy import delete, insert, select, update
 
 from . import objects, tree, uids
 from .database import AnyRow, Transaction
+from .errors import NotFound
 from .model import SECOND, Digest, Instant, Node, NodeId, ObjectId, Version
 from .schema import nodes, versions
 from .schema import objects as object_rows
@@ -89,6 +92,15 @@ def restore(tx: Transaction, file: Node, content: ObjectId, like: Node, *, autho
     about = {"changed": tx.now, "author": author, "rewritten": None, "seq": seq}
     tx.execute(update(nodes).where(nodes.c.id == file.id).values(**written, **about))
     objects.touch(tx, tree.object_of(file))
+
+
+def as_of(tx: Transaction, file: Node, uid: str) -> Node:
+    """The file as it was when it had that content. Raises NotFound."""
+    mine = versions.c.node == file.id
+    row = tx.execute(select(versions).where(mine, versions.c.uid == uid)).first() if uids.is_uid(uid) else None
+    if row is None:
+        raise NotFound(uid, "is no version of this file; `davstore versions ls` lists them")
+    return replace(file, object=row.object, size=row.size, media_type=row.media_type, modified=row.modified)
 
 
 def drop(tx: Transaction, uid: str) -> None:

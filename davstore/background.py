@@ -22,7 +22,9 @@ class Ending:
 
     def wait(self, seconds: float) -> bool:
         """True as soon as the process is to end, and from then on at once."""
-        self._asked = self._asked or signal.sigtimedwait({signal.SIGTERM}, seconds) is not None
+        heard = None if self._asked else signal.sigtimedwait({signal.SIGTERM}, seconds)
+        # A process that was stopped and continued may hear a signal that is none.
+        self._asked = self._asked or (heard is not None and heard.si_signo == signal.SIGTERM)
         return self._asked
 
 

@@ -8,10 +8,13 @@ from typer.core import TyperGroup
 
 from core.errors import Refusal, Unusable
 
-from .commands import bucket, config, gc, lock, trash, user
+from .commands import bucket, config, gc, lock, trash, user, versions
+from .commands.explain import explain
+from .commands.fsck import fsck
 from .commands.installation import Config, Data
 from .commands.serve import serve
-from .commands.usage import du, fsck
+from .commands.upkeep import scrub, sweep
+from .commands.usage import du
 
 REFUSED, UNUSABLE = 1, 3
 
@@ -40,10 +43,14 @@ app.command()(serve)
 app.add_typer(user.app, name="user")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(trash.app, name="trash")
+app.add_typer(versions.app, name="versions")
 app.add_typer(lock.app, name="lock")
 app.add_typer(gc.app, name="gc")
 app.command()(du)
+app.command()(explain)
 app.command()(fsck)
+app.command()(scrub)
+app.command()(sweep)
 app.add_typer(config.app, name="config")
 
 

@@ -138,7 +138,7 @@ class _Supervisor:
     def _await_ready(self) -> int | None:
         while waiting := [place for place in self._places if place.readiness >= 0]:
             heard = signal.sigtimedwait(_HEEDED, 0.02)
-            if heard and heard.si_signo != signal.SIGCHLD:
+            if _asks_to_end(heard):
                 return self._drain()
             if not all(map(_hears_from, waiting)):
                 self._drain()
@@ -153,7 +153,7 @@ class _Supervisor:
                 if not place.pid and place.restart_at <= monotonic():
                     self._fill(place)
             heard = signal.sigtimedwait(_HEEDED, self._seconds_to_restart())
-            if heard and heard.si_signo != signal.SIGCHLD:
+            if _asks_to_end(heard):
                 return
 
     def _drain(self) -> int:
@@ -165,7 +165,7 @@ class _Supervisor:
         while any(place.pid for place in self._places):
             heard = signal.sigtimedwait(_HEEDED, 1.0)
             self._reap()
-            if monotonic() > deadline or (heard and heard.si_signo != signal.SIGCHLD):
+            if monotonic() > deadline or _asks_to_end(heard):
                 return ENDED_AT_ONCE
         return 0
 
@@ -238,6 +238,11 @@ class _Supervisor:
         self._socket.close()
         self._beside()
         return 0
+
+
+def _asks_to_end(heard: signal.struct_siginfo | None) -> bool:
+    """A process that was stopped and continued may hear a signal that is none."""
+    return heard is not None and heard.si_signo in {signal.SIGTERM, signal.SIGINT}
 
 
 def _hears_from(place: _Place) -> bool:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.quantities import nanoseconds, parse_duration
+from core.errors import InvalidSetting
+from core.model import Caller
+from core.quantities import nanoseconds
 
 from . import output
 from .installation import Config, Data, Json, opened
@@ -17,23 +19,16 @@ if TYPE_CHECKING:
     from core.jobs import JobState
 
 INCOMPLETE = 1
+ADMIN = Caller("admin", admin=True)
 
 app = typer.Typer(help="Bytes that nothing refers to any more, and how they are let go.")
-
-
-def duration(text: str) -> timedelta:
-    """An option's value. Raises BadParameter."""
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 Grace = Annotated[
     timedelta | None,
     typer.Option(
         metavar="DURATION",
-        parser=duration,
+        parser=output.duration,
         help="Leave alone what lost a reference less than this ago; without it as the configuration says. 0s is safe.",
     ),
 ]
@@ -41,7 +36,7 @@ Retention = Annotated[
     timedelta | None,
     typer.Option(
         metavar="DURATION",
-        parser=duration,
+        parser=output.duration,
         help="Let go what was condemned longer ago than this; without it as each bucket's policy says. 0s is safe.",
     ),
 ]
@@ -94,6 +89,24 @@ def status(json: Json = False, data: Data = None, config: Config = None) -> None
         output.say("")
         heads = ("JOB", "LAST RUN", "NEXT RUN", "LAST ERROR")
         output.as_table(heads, map(_job_row, jobs), none="Background jobs are switched off.")
+
+
+@app.command()
+def revive(
+    uid: Annotated[str, typer.Argument(metavar="UID", help="As `davstore explain` names it.", show_default=False)],
+    to: Annotated[str, typer.Option(metavar="PATH", help="The file that it becomes, in its own bucket.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Bring back, as a file, an object that nothing refers to any more."""
+    from core import paths
+
+    place = paths.parse(to)
+    if len(place) < 2:
+        raise InvalidSetting(f"--to {to}", "names a bucket; write /BUCKET/NAME")
+    with opened(data, config) as store:
+        node = store.recovery(ADMIN).revive(uid, place)
+    output.say(output.visible(paths.text(node.path)))
 
 
 def _tell(done: "Run", *, json: bool, would: bool) -> None:

@@ -3,15 +3,37 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
+
+from core.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from core.model import Instant
 
 NUMBER = re.compile(r"-|\d+(\.\d+ )?( ?[KMGTPE]?i?B)?", re.ASCII)
 UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+
+
+def duration(text: str) -> timedelta:
+    """An option's value. Raises BadParameter."""
+    from core.quantities import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def ask(question: str, otherwise: str) -> None:
+    """Returns where the answer is yes. Raises InvalidSetting where it is no, or there is nobody to ask."""
+    try:
+        typer.confirm(question, abort=True, err=True)
+    except typer.Abort:
+        typer.echo(err=True)
+        raise InvalidSetting(otherwise, "--yes answers the question") from None
 
 
 def say(text: str) -> None:
