@@ -19,6 +19,11 @@ MOST_SHARED = 100
 _ANY = select(locks.c.token).limit(1)
 
 
+def are_none(tx: Transaction) -> bool:
+    """Nothing is locked anywhere, as mostly."""
+    return tx.scalar(_ANY) is None
+
+
 def covering(tx: Transaction, place: Place) -> tuple[Lock, ...]:
     """Live locks on the place itself, and those that its ancestors pass down; newest first."""
     chain = _chain(place)
@@ -63,7 +68,7 @@ def require(
     `member`: a name comes to or goes from the parent, which any lock on the parent guards. `inside`: all below changes
     too. Raises Locked with the roots that stand in the way.
     """
-    if tx.scalar(_ANY) is None:
+    if are_none(tx):
         return
     guards = list(covering(tx, place))
     if member and place.parent:

@@ -120,6 +120,8 @@ class Namespace:
         if not of or len(of[0].path) == 0:
             return {}
         with self.database.read() as tx:
+            if locks.are_none(tx):
+                return {}
             own = locks.of_members(tx, [node.id for node in of])
             above = of[0].path[:-1]
             inherited = tuple(lock for lock in Situation(tx).locks(above) if lock.infinite)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from .database import Transaction
 from .errors import TooLarge
@@ -11,12 +11,13 @@ from .schema import dead_properties
 
 MOST = 1 << 20
 """Characters of XML that one node keeps. Listings hold those of a page of nodes in memory."""
+_OF = select(dead_properties).where(dead_properties.c.node.in_(bindparam("wanted", expanding=True)))
 
 
 def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyName, str]]:
     """The properties of each node that has any."""
     found: dict[NodeId, dict[PropertyName, str]] = {}
-    for node, namespace, name, xml in tx.execute(select(dead_properties).where(dead_properties.c.node.in_(nodes))):
+    for node, namespace, name, xml in tx.execute(_OF, {"wanted": nodes}):
         found.setdefault(node, {})[PropertyName(namespace, name)] = xml
     return found
 

@@ -8,10 +8,11 @@ Storages of type db and the inline contents share one table; a row's key begins 
 import hashlib
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from ..database import Database, Transaction
 from ..errors import AlreadyExists, NotFound, StorageUnavailable
@@ -26,6 +27,16 @@ PAGE = 1000
 AFTER_SLASH = "0"
 
 _length = func.sum(func.length(blob_data.c.data)).label("length")
+_all = blob_data.alias("every")
+_OPEN = select(
+    blob_data.c.data,
+    select(func.sum(func.length(_all.c.data))).where(_all.c.key == blob_data.c.key).scalar_subquery().label("length"),
+).where(blob_data.c.key == bindparam("wanted"), blob_data.c.n == 0)
+_PIECES = (
+    select(blob_data.c.data)
+    .where(blob_data.c.key == bindparam("wanted"), blob_data.c.n.between(bindparam("first"), bindparam("last")))
+    .order_by(blob_data.c.n)
+)
 
 
 def insert_inline(tx: Transaction, key: str, data: bytes) -> None:
@@ -55,10 +66,12 @@ class DatabaseBlobs:
                     return
 
     def open(self, key: str) -> io.BufferedReader:
-        size = self.size(key)
-        if size is None:
+        with self._database.read() as tx:
+            row = tx.execute(_OPEN, {"wanted": _row_key(self.name, key)}).first()
+        if row is None:
             raise NotFound(key)
-        return io.BufferedReader(RangedReader(lambda start, stop: self._range(key, start, stop), size, PIECE))
+        fetch = partial(self._range, key)
+        return io.BufferedReader(RangedReader(fetch, int(row.length), PIECE, beginning=row.data))
 
     def size(self, key: str) -> int | None:
         with self._database.read() as tx:
@@ -98,9 +111,9 @@ class DatabaseBlobs:
 
     def _range(self, key: str, start: int, stop: int) -> bytes:
         first, last = start // PIECE, (stop - 1) // PIECE
-        wanted = (blob_data.c.key == _row_key(self.name, key)) & blob_data.c.n.between(first, last)
+        wanted = {"wanted": _row_key(self.name, key), "first": first, "last": last}
         with self._database.read() as tx:
-            pieces = tx.execute(select(blob_data.c.data).where(wanted).order_by(blob_data.c.n)).scalars().all()
+            pieces = tx.execute(_PIECES, wanted).scalars().all()
         if len(pieces) <= last - first:
             raise NotFound(key, "was deleted while it was read")
         return b"".join(pieces)[start - first * PIECE : stop - first * PIECE]

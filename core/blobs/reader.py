@@ -18,16 +18,17 @@ class RangedReader(io.RawIOBase):
     """Reads `size` bytes through `fetch`, and holds one window of them in memory.
 
     Windows end at multiples of `window`: reading on fetches every byte once, a jump at most the rest of one window.
+    `beginning` is the first window, where it is known.
     """
 
-    def __init__(self, fetch: Fetch, size: int, window: int = 1 << 20) -> None:
+    def __init__(self, fetch: Fetch, size: int, window: int = 1 << 20, beginning: bytes = b"") -> None:
         super().__init__()
         self._fetch = fetch
         self._size = size
         self._window = window
         self._position = 0
         self._start = 0
-        self._held = b""
+        self._held = beginning
 
     def readable(self) -> bool:
         return True
