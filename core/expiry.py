@@ -1,17 +1,20 @@
 """What is kept for a time only: trash entries, older versions and files that expire. What they held is touched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, or_, select, update
 
 from . import buckets, subtrees, tree
-from .database import Database
+from .batches import among
+from .database import Database, Query, Transaction
 from .model import Bucket, Caller, NodeId
 from .recovery import Recovery
 from .schema import names, nodes, objects, trash, versions
 from .tempo import FLAT_OUT, Tempo
 
-BATCH = 1000
+BATCH = 200
+"""Files whose versions are thinned in one transaction."""
 FILES = 50
 
 
@@ -42,22 +45,41 @@ def expire(database: Database, tempo: Tempo = FLAT_OUT) -> Expired:
 
 
 def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
-    """Versions beyond the bucket's number for each file, or older than its age, are gone."""
+    """Versions beyond the bucket's number for each file, or older than its age, are gone.
+
+    Files that have such versions are looked for in a snapshot, for which nobody waits; what goes is decided again under
+    the writer lock.
+    """
     total = 0
     while True:
+        with database.read() as tx:
+            crowded = _crowded(bucket, tx.now - bucket.versions_age)
+            files: list[NodeId] = list(tx.execute(crowded.limit(BATCH)).scalars())
+        if not files:
+            return total
         with database.write(bucket.id) as tx:
-            newer = func.row_number().over(partition_by=versions.c.node, order_by=versions.c.replaced.desc())
-            mine = select(versions.c.id, versions.c.object, versions.c.replaced, newer.label("rank"))
-            ranked = mine.join(nodes, nodes.c.id == versions.c.node).where(nodes.c.bucket == bucket.id).subquery()
-            surplus = or_(ranked.c.rank > bucket.keep_versions, ranked.c.replaced <= tx.now - bucket.versions_age)
-            rows = tx.execute(select(ranked.c.id, ranked.c.object).where(surplus).limit(BATCH)).all()
-            tx.execute(delete(versions).where(versions.c.id.in_([row.id for row in rows])))
-            held = objects.c.id.in_([row.object for row in rows])
+            rows = tx.execute(_surplus(tx, bucket, files)).all()
+            tx.execute(delete(versions).where(among(tx, versions.c.id, [row.id for row in rows])))
+            held = among(tx, objects.c.id, [row.object for row in rows])
             tx.execute(update(objects).where(held).values(touched=tx.now))
         tempo.between()
         total += len(rows)
-        if len(rows) < BATCH:
-            return total
+
+
+def _crowded(bucket: Bucket, oldest: int) -> Query:
+    """Files of which a version is too many or too old."""
+    kept = select(versions.c.node).join(nodes, nodes.c.id == versions.c.node).where(nodes.c.bucket == bucket.id)
+    too_many, too_old = func.count() > bucket.keep_versions, func.min(versions.c.replaced) <= oldest
+    return kept.group_by(versions.c.node).having(or_(too_many, too_old))
+
+
+def _surplus(tx: Transaction, bucket: Bucket, files: Sequence[NodeId]) -> Query:
+    newest_first = (versions.c.replaced.desc(), versions.c.id.desc())
+    rank = func.row_number().over(partition_by=versions.c.node, order_by=newest_first).label("rank")
+    ranked = select(versions.c.id, versions.c.object, versions.c.replaced, rank)
+    each = ranked.where(among(tx, versions.c.node, files)).subquery()
+    over = or_(each.c.rank > bucket.keep_versions, each.c.replaced <= tx.now - bucket.versions_age)
+    return select(each.c.id, each.c.object).where(over)
 
 
 def _end_files(database: Database, bucket: Bucket, tempo: Tempo) -> int:

@@ -85,7 +85,7 @@ def test_P7_an_object_that_is_held_can_be_read_until_its_hold_ends(store: Store)
     life.put_and_delete(store)
     held = life.only_object(store).id
     life.hold(store, held, 3600)
-    life.run(store)
+    assert life.run(store).condemned == 0
 
     with store.contents.open_object(held) as file:
         assert file.read() == PHOTO
@@ -117,7 +117,7 @@ def test_P14_of_two_renditions_only_the_one_that_was_dropped_goes(store: Store):
     with store.database.write() as tx:
         tx.execute(delete(renditions).where(renditions.c.preset == "small"))
     life.change(store, objects, touched=0)
-    life.run(store)
+    assert life.run(store).condemned == 1
 
     assert [row.id for row in life.rows(store, objects)] == [source.id, large.id]
 
@@ -250,7 +250,7 @@ def test_M12_a_content_is_attached_as_often_as_one_likes(store: Store):
     paths = [life.put(store, f"{n}.txt") for n in range(4)]
     for path in paths[:3]:
         life.delete_for_good(store, path)
-        life.run(store)
+        assert life.run(store).condemned == 0
 
     assert stores.content(life.as_ann(store), paths[3]) == PHOTO
 

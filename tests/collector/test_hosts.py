@@ -59,6 +59,7 @@ def test_a_hosts_row_that_comes_late_revives(open_store: OpenStore, host: Host):
 
     assert life.run(store).revived == 1
     assert life.only_object(store).state == "live"
+    assert store.explain(uid)[0].events[-1].reason == "a reference was found"
 
 
 def test_explain_names_the_hosts_table(open_store: OpenStore, host: Host):

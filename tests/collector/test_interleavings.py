@@ -12,7 +12,7 @@ from core.model import Path
 from core.schema import objects
 from core.store import Store
 from tests.collector import life
-from tests.collector.points import Act, Points, every_order, once_at, play
+from tests.collector.points import Act, Points, Turns, every_order, once_at, play
 from tests.parts import stores
 from tests.parts.scale import SOAKING, soak
 
@@ -286,6 +286,25 @@ def test_a_publisher_whose_intent_was_claimed_publishes_again(store: Store, poin
 
     assert life.blobs(store) == [life.only_object(store).key]
     assert stores.content(life.as_ann(store), path) == life.PHOTO
+
+
+def test_a_publisher_does_not_count_on_a_blob_whose_deletion_is_claimed_and_not_yet_done(store: Store, points: Points):
+    def a_day_later() -> None:
+        life.change(store, life.purges, due=0)
+        life.run(store)
+
+    turns = Turns(points, [lambda: life.put(store), a_day_later])
+    for actor, point in ((0, "0 published"), (1, "1 claimed")):
+        while point not in turns.told:
+            turns.go(actor)
+    while 0 in turns.alive:
+        turns.go(0)
+    while turns.alive:
+        turns.go(1)
+    turns.join()
+
+    assert (turns.failures, turns.told.count("0 published")) == ([], 2)
+    assert life.blobs(store) == [life.only_object(store).key]
 
 
 def test_an_upload_that_loses_its_bytes_again_and_again_is_refused(store: Store, points: Points):

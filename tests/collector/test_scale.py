@@ -1,0 +1,96 @@
+"""Many objects: every question has an index, and a run costs what was touched, not what is stored."""
+
+import re
+
+import pytest
+from sqlalchemy import event, text
+
+from bench import collector as bench
+from core.policy import BucketPolicy
+from core.store import Store
+from tests.collector import life
+from tests.collector.conftest import OpenStore
+from tests.parts.stores import INLINE_BELOW
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Store:
+    return open_store(files=BucketPolicy(inline_below=INLINE_BELOW))
+
+
+def test_the_benchmark_runs(store: Store, capsys: pytest.CaptureFixture[str]):
+    bench.fill(store, 2000)
+
+    bench.decided(store, "sqlite", 2000)
+    bench.touched_again(store, "sqlite", 2000)
+
+    told = capsys.readouterr().out.splitlines()
+    assert re.search(r" 2000 stored, all touched: +\d+ objects/s", told[0])
+    assert re.search(r" 2000 stored, 1000 touched: +[\d.]+ ms", told[1])
+    _forget_all(store)
+
+
+def test_every_question_of_a_run_on_sqlite_is_answered_by_an_index(store: Store):
+    """But for the files with too many versions, which are counted in an index from end to end."""
+    if store.database.url.get_backend_name() != "sqlite":
+        return
+    bench.fill(store, 3000)
+    asked: dict[str, object] = {}
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_rest: object) -> None:
+        if re.match("SELECT|UPDATE|DELETE|INSERT", statement):
+            asked[statement] = parameters
+
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    life.run(store)
+    event.remove(store.database.engine, "before_cursor_execute", note)
+
+    scans: list[str] = []
+    with store.database.engine.connect() as connection:
+        for statement, parameters in asked.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # pyright: ignore[reportArgumentType]
+            scans += [f"{row[3]}: {statement}" for row in plan if row[3].startswith("SCAN")]
+    small = r"SCAN (\(subquery|buckets|anon_\d|json_each|reference_rules|versions USING COVERING INDEX|CONSTANT)"
+    assert [scan for scan in scans if not re.match(small, scan)] == []
+    assert len(asked) > 20
+    _forget_all(store)
+
+
+def test_a_run_asks_as_often_whatever_is_stored(open_store: OpenStore):
+    """A thousand times the objects, and the same few touched: the same statements."""
+    store = open_store(files=BucketPolicy(inline_below=INLINE_BELOW))
+    counts: list[int] = []
+    life.put_and_delete(store)
+    for stored in (0, 3000):
+        if stored:
+            bench.fill(store, stored)
+            life.change(store, life.objects, touched=None, examined=_now(store))
+            life.put_and_delete(store, data=life.PHOTO * 2)
+        count = [0]
+
+        def one_more(*_given: object, count: list[int] = count) -> None:
+            count[0] += 1
+
+        event.listen(store.database.engine, "before_cursor_execute", one_more)
+        done = life.condemn(store)
+        event.remove(store.database.engine, "before_cursor_execute", one_more)
+        counts.append(count[0])
+        assert done.examined == 1
+        life.run(store)
+    assert counts[0] == counts[1]
+    _forget_all(store)
+
+
+def _now(store: Store) -> int:
+    with store.database.read() as tx:
+        return tx.now
+
+
+def _forget_all(store: Store) -> None:
+    """The rows of the benchmark are no store's."""
+    with store.database.write() as tx:
+        for table in ("names", "nodes", "objects", "blob_data", "purges"):
+            root = " WHERE NOT is_root" if table == "nodes" else ""
+            tx.execute(text(f"DELETE FROM {table}{root}"))
