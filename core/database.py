@@ -8,10 +8,11 @@ transactions that committed before it began; PostgreSQL does the same by itself.
 
 import os
 import sqlite3
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, create_engine, event, text
@@ -72,6 +73,7 @@ class Database:
         self.url: URL = make_url(url)
         self.durability: Durability = durability
         self._queue: WriterQueue | None = None
+        self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
         if self.url.get_backend_name() == "sqlite":
             self._open_sqlite(Path(self.url.database or ""))
@@ -126,15 +128,21 @@ class Database:
     def write(self, *buckets: BucketId) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns."""
         with ExitStack() as held, translated():
-            if self._queue:
-                held.enter_context(self._queue)
+            for turn in self._turns_of(buckets):
+                held.enter_context(turn)
             with self.writer.connect() as connection, connection.begin():
                 if not self._queue:
-                    _take_turns(connection, buckets or (NO_BUCKET,))
+                    _take_turns(connection, buckets)
                 yield Transaction(connection)
             held.close()
             if self._sync:
                 self._sync()
+
+    def _turns_of(self, buckets: tuple[BucketId, ...]) -> Sequence[AbstractContextManager[object]]:
+        """What a writer waits for before it takes a connection, which a reader may need meanwhile."""
+        if self._queue:
+            return [self._queue]
+        return [self._turns.setdefault(bucket, Lock()) for bucket in _in_order(buckets)]
 
     def close(self) -> None:
         self.engine.dispose()
@@ -160,8 +168,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _take_turns(connection: Connection, buckets: tuple[BucketId, ...]) -> None:
-    for bucket in sorted(set(buckets)):
+    for bucket in _in_order(buckets):
         connection.execute(text("SELECT pg_advisory_xact_lock(:space, :bucket)"), {"space": ADVISORY, "bucket": bucket})
+
+
+def _in_order(buckets: tuple[BucketId, ...]) -> list[BucketId]:
+    return sorted(set(buckets or (NO_BUCKET,)))
 
 
 @contextmanager
