@@ -47,14 +47,20 @@ def test_every_question_of_a_run_on_sqlite_is_answered_by_an_index(store: Store)
     life.run(store)
     event.remove(store.database.engine, "before_cursor_execute", note)
 
-    scans: list[str] = []
+    scans, batches = list[str](), list[str]()
     with store.database.engine.connect() as connection:
         for statement, parameters in asked.items():
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)  # pyright: ignore[reportArgumentType]
-            scans += [f"{row[3]}: {statement}" for row in plan if row[3].startswith("SCAN")]
+            steps = [str(row[3]) for row in plan]
+            scans += [f"{step}: {statement}" for step in steps if step.startswith("SCAN")]
+            if statement.startswith("SELECT objects.id, objects.") and " AS since" in statement:
+                batches += steps
     small = r"SCAN (\(subquery|buckets|anon_\d|json_each|reference_rules|versions USING COVERING INDEX|CONSTANT)"
     assert [scan for scan in scans if not re.match(small, scan)] == []
-    assert len(asked) > 20
+    names = ("touched", "examined", "condemned")
+    assert [step.split(" (")[0] for step in batches] == [
+        f"SEARCH objects USING INDEX ix_objects_{name}" for name in names
+    ]
     _forget_all(store)
 
 
