@@ -7,6 +7,9 @@ from tests.clients.programs import Outcome, attempt
 from tests.parts.server import PASSWORD, USER, DavServer
 from tests.parts.tools import tool
 
+UNPACED = "10us"
+"""rclone spares servers: it makes no more than a hundred requests a second, unless told otherwise."""
+
 
 class Rclone:
     """One remote, `:webdav:`, which is the server's bucket `files`."""
@@ -18,6 +21,7 @@ class Rclone:
             "RCLONE_WEBDAV_VENDOR": vendor,
             "RCLONE_WEBDAV_USER": USER,
             "RCLONE_WEBDAV_PASS": _obscured(),
+            "RCLONE_WEBDAV_PACER_MIN_SLEEP": UNPACED,
             "RCLONE_RETRIES": "1",
             "RCLONE_LOW_LEVEL_RETRIES": "1",
             "RCLONE_TRANSFERS": "8",
