@@ -74,7 +74,7 @@ def duplicate(
 def _members(top: NodeId, *, deep: bool) -> Query:
     if not deep:
         return select(literal(top, Id).label("id"))
-    return select(below(top).c.id).distinct()
+    return select(below(top).c.id)
 
 
 def _copied_nodes(tx: Transaction, source: Node, bucket: Bucket, seq: int, author: str) -> tuple[list[str], Query]:

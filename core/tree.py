@@ -176,10 +176,13 @@ def mark_changed(tx: Transaction, collection: NodeId, seq: int) -> None:
 
 
 def below(top: NodeId | Query) -> CTE:
-    """The ids of a subtree, or of several, tops included, as a recursive table expression with one column `id`."""
+    """The ids of a subtree, or of several, tops included, as a recursive table expression with one column `id`.
+
+    Each is there once, so that hard links count once and not even a damaged tree with a circle in it is endless.
+    """
     tops = top if isinstance(top, Select) else select(literal(top, names.c.node.type).label("id"))
     tree = tops.cte("below", recursive=True)
-    return tree.union_all(select(names.c.node).join(tree, names.c.parent == tree.c.id))
+    return tree.union(select(names.c.node).join(tree, names.c.parent == tree.c.id))
 
 
 def size_below(tx: Transaction, top: NodeId) -> tuple[int, int]:
