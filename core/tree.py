@@ -53,11 +53,6 @@ _MARK_CHANGED = (
 )
 
 
-def by_ids(tx: Transaction, ids: Sequence[NodeId]) -> dict[NodeId, Node]:
-    """Nodes without their paths."""
-    return {row.id: read(row, ()) for row in tx.execute(_NODES.where(nodes.c.id.in_(ids)))}
-
-
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
     """The node as it is now."""
     return read(tx.execute(_BY_ID, {"wanted": node}).one(), path)

@@ -57,7 +57,6 @@ def handle(request: Request) -> Response:
 
     The owner of a lock needs no token for Windows' own properties: Office sends none when it saves.
 
-
     Raises NotFound, Locked, PreconditionFailed, DAVError 400 and 413.
     """
     instructions = _instructions(xml.document(request.body(xml.BODY_LIMIT)))
