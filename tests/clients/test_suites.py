@@ -39,10 +39,19 @@ def test_litmus_passes_without_a_warning(served: DavServer, tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(600)
-def test_dav_tck_passes(served: DavServer) -> None:
+def test_dav_tck_passes(served: DavServer, tmp_path: Path) -> None:
     program = tool("dav-tck", "webdav-tck of PyPI")
 
-    text = run(program, "--no-colour", f"{served.url}/files/", USER, PASSWORD, environ=LARGE_FILE, patience=590)
+    text = run(
+        program,
+        "--no-colour",
+        f"{served.url}/files/",
+        USER,
+        PASSWORD,
+        environ=LARGE_FILE,
+        folder=tmp_path,
+        patience=590,
+    )
 
     assert re.findall(r"^  (test_\w+): (?!PASS)", text, re.MULTILINE) == []
     assert len(re.findall(r"^  test_\w+: PASS$", text, re.MULTILINE)) == DAV_TCK
