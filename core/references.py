@@ -84,12 +84,12 @@ def register(tx: Transaction, bucket: Bucket, references: Sequence[Reference]) -
     return rules
 
 
-def forget(tx: Transaction, bucket: Bucket, reference: Reference) -> bool:
+def forget(tx: Transaction, bucket: Bucket, table: str, column: str) -> bool:
     """The host's rows keep nothing alive any more. False where the rule was not known."""
     row = (
         (reference_rules.c.bucket == bucket.id)
-        & (reference_rules.c.table == reference.table)
-        & (reference_rules.c.column == reference.column)
+        & (reference_rules.c.table == table)
+        & (reference_rules.c.column == column)
     )
     return tx.execute(delete(reference_rules).where(row)).rowcount == 1
 

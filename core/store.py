@@ -8,7 +8,7 @@ from .access import Accounts
 from .background import Background
 from .contents import Contents
 from .database import Database
-from .errors import InvalidSetting, NoSuchLock
+from .errors import InvalidSetting, NoSuchLock, NotFound
 from .explain import Explanation, explain
 from .garbage import Run, State, run, state
 from .jobs import Job, JobState, Wait
@@ -16,7 +16,7 @@ from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
 from .namespace import LockLimits, Namespace
 from .policy import BucketPolicy
 from .recovery import Recovery
-from .references import Registry, Rule, register
+from .references import Registry, Rule, forget, register
 from .repair import Plan, plan, repair
 from .scrubbing import Scrubbed, scrub
 from .settings import Settings
@@ -126,6 +126,17 @@ class Store:
         every = self._jobs()
         jobs.run_due(self.database, every, wait)
         return jobs.seconds_until_due(self.database, every)
+
+    def forget_rule(self, name: str, rule: str) -> None:
+        """A host's `table.column` keeps nothing alive in the bucket any more. Raises NotFound, InvalidSetting."""
+        with self.database.read() as tx:
+            bucket = buckets.get(tx, name)
+        table, _, column = rule.rpartition(".")
+        if any(known.name == rule for known in self.registry.hosts.get(bucket.id, ())):
+            raise InvalidSetting(rule, f"take it out of [[buckets.{name}.references]] first")
+        with self.database.write(bucket.id) as tx:
+            if not forget(tx, bucket, table, column):
+                raise NotFound(rule, f"is no rule of bucket {name}")
 
     def jobs(self) -> list[JobState]:
         """The background jobs that are switched on, and how they fare."""

@@ -12,7 +12,7 @@ from core.model import Caller
 from core.quantities import nanoseconds
 
 from . import output
-from .installation import Config, Data, Json, opened
+from .installation import Config, Data, Json, Yes, opened
 
 if TYPE_CHECKING:
     from core.garbage import BucketState, Letter, Run, State
@@ -107,6 +107,23 @@ def revive(
     with opened(data, config) as store:
         node = store.recovery(ADMIN).revive(uid, place)
     output.say(output.visible(paths.text(node.path)))
+
+
+@app.command()
+def forget(
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="The bucket's name.", show_default=False)],
+    rule: Annotated[
+        str, typer.Argument(metavar="TABLE.COLUMN", help="As `davstore gc run` names it.", show_default=False)
+    ],
+    yes: Yes = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """End a host table's rule that no configuration names any more, so that its bucket is collected again."""
+    with opened(data, config) as store:
+        if not yes:
+            output.ask(f"May the objects go that only {rule} names?", "the rule is still there")
+        store.forget_rule(bucket, rule)
 
 
 def _tell(done: "Run", *, json: bool, would: bool) -> None:

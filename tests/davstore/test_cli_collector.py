@@ -115,6 +115,21 @@ def test_a_deletion_that_fails_stays_visible_and_the_run_says_so(davstore: Davst
     aside.unlink()
 
 
+def test_a_rule_that_no_configuration_names_stops_its_bucket_until_it_is_forgotten(
+    davstore: Davstore, opened: Store, unwanted: str
+):
+    with closing(sqlite3.connect(opened.settings.data / "davstore.db")) as connection, connection:
+        connection.execute("INSERT INTO reference_rules SELECT id, 'profile', 'photo' FROM buckets")
+    stopped = davstore("gc", "run", *AT_ONCE)
+
+    asked = davstore("gc", "forget", "files", "profile.photo", input="n\n")
+    forgotten = davstore("gc", "forget", "files", "profile.photo", "--yes")
+
+    assert (stopped.exit_code, asked.exit_code, forgotten.exit_code) == (1, 1, 0)
+    assert "files: profile.photo: this process was not told of the rule" in stopped.stderr
+    assert printed(davstore("gc", "run", *AT_ONCE, "--json"))["purged"] == 1
+
+
 def test_an_object_comes_back_by_its_uid(davstore: Davstore, ann: Namespace, unwanted: str):
     davstore("gc", "run", "--grace", "0s")
 
@@ -129,6 +144,8 @@ def test_an_object_comes_back_by_its_uid(davstore: Davstore, ann: Namespace, unw
     [
         (["gc", "revive", "nonsense", "--to", "/files/a"], "davstore explain"),
         (["gc", "revive", "nonsense", "--to", "/files"], "/BUCKET/NAME"),
+        (["gc", "forget", "files", "a.b", "--yes"], "is no rule of bucket files"),
+        (["gc", "forget", "nope", "a.b", "--yes"], "there is no such bucket"),
         (["explain", "nonsense"], "is no path, object or digest"),
         (["explain", "/files/nope"], "/files/nope"),
         (["versions", "ls", "/files/nope"], "/files/nope"),
