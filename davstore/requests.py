@@ -9,7 +9,7 @@ from typing import Any
 from wsgidav import request_server
 from wsgidav.dav_error import HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND, HTTP_NOT_IMPLEMENTED, DAVError
 
-from core.errors import Forbidden
+from core.errors import Forbidden, Unauthenticated
 from core.policy import RESERVED
 from core.settings import Settings
 
@@ -68,6 +68,8 @@ class RequestServer(request_server.RequestServer):
             is_known = environ["REQUEST_METHOD"] in UNSUPPORTED
             raise DAVError(HTTP_METHOD_NOT_ALLOWED if is_known else HTTP_NOT_IMPLEMENTED)
         request = self._request(environ)
+        if request.view and not request.namespace.caller.may_write:
+            raise Unauthenticated(request.path, "what was deleted or replaced is shown to those only who may write")
         if request.view and request.method in WRITING:
             raise Forbidden(request.path, "nothing is written here; MOVE or COPY it to where it shall be")
         return handler(request)
