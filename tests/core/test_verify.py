@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, insert, select, update
 
+from core.errors import Corrupt
 from core.model import INLINE, LockRequest
 from core.schema import buckets, locks, names, nodes, objects, purges, trash, versions
 from core.store import Store
@@ -113,3 +114,47 @@ def test_a_damage_is_found(filled: Store, damage: str):
     spoil(filled)
 
     assert kind in {problem.kind for problem in filled.verify().problems}
+
+
+def test_bytes_that_changed_are_found_by_reading_them_all(filled: Store):
+    overwrite(filled, b"x" * blob(filled).stat().st_size)
+
+    assert filled.verify().problems == ()
+    assert {problem.kind for problem in filled.verify(deep=True).problems} == {"I1"}
+
+
+def test_a_reader_of_a_missing_blob_is_told_so(filled: Store):
+    ann = filled.namespace(stores.ANN)
+    content = ann.node(FILE).content
+    assert content
+    (filled.settings.data / "blobs" / content.key).unlink()
+
+    with pytest.raises(Corrupt):
+        stores.content(ann, FILE)
+
+
+def test_a_blob_without_a_row_is_waste_and_no_problem(filled: Store):
+    known = blob(filled)
+    known.with_name(known.name.rpartition(".")[0] + ".orphan").write_bytes(LARGE)
+
+    findings = filled.verify(deep=True)
+
+    assert findings.problems == ()
+    assert [problem.kind for problem in findings.reclaimable] == ["orphan"]
+
+
+def test_an_expired_lock_breaks_nothing_wherever_it_is(filled: Store):
+    lock_in_the_trash(filled)
+    execute(filled, update(locks).values(expires=1))
+
+    assert filled.verify().problems == ()
+
+
+def test_verify_counts_what_it_looked_at(filled: Store):
+    counts = filled.verify().counts
+
+    assert {name: counts[name] for name in ("objects", "versions", "trash")} == {
+        "objects": 4,
+        "versions": 1,
+        "trash": 1,
+    }
