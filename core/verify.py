@@ -108,8 +108,8 @@ def _counters(tx: Transaction) -> Iterator[Problem]:
 
 
 def _each(tx: Transaction, subjects: Query, kind: str, detail: str) -> Iterator[Problem]:
-    for subject in tx.execute(subjects).scalars():
-        yield Problem(kind, str(subject), detail)
+    for subject in sorted(map(str, tx.execute(subjects).scalars())):
+        yield Problem(kind, subject, detail)
 
 
 def _blobs(database: Database, name: str, store: BlobStore) -> tuple[list[Problem], list[Problem]]:
