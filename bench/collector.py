@@ -55,6 +55,8 @@ def fill(store: Store, count: int) -> None:
     with store.database.write() as tx:
         for statement in (OBJECTS, BLOBS, NODES):
             _each_thousand(tx, statement, count)
+        if tx.dialect == "postgresql":
+            tx.execute(text("SELECT setval(pg_get_serial_sequence('objects', 'id'), max(id)) FROM objects"))
     _analyze(store)
 
 
