@@ -11,12 +11,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.parts import processes
+from tests.parts import processes, stores
 from tests.parts.postgresql import Cluster
 from tests.parts.scale import soak
 from tests.parts.server import DavServer
 
-Migrate = Callable[[str], None]
 REAL_PARTS = {"postgres", "postgres_url", "server", "serve"}
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
@@ -75,12 +74,6 @@ def postgres_url(postgres: Cluster) -> Iterator[str]:
     postgres.drop(name)
 
 
-@pytest.fixture(scope="session")
-def migrate() -> Migrate | None:
-    """How an empty database gets its tables; a package of tests that wants them overrides this."""
-    return None
-
-
 @pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh database without any table, on each engine."""
@@ -90,30 +83,25 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(migrate: Migrate | None, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    if migrate is None:
-        return None
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "davstore.db"
-    migrate(f"sqlite:///{file}")
+    stores.migrated(f"sqlite:///{file}")
     return file
 
 
 @pytest.fixture(scope="session")
-def postgres_template(migrate: Migrate | None, postgres: Cluster) -> str:
+def postgres_template(postgres: Cluster) -> str:
     name = postgres.create()
-    if migrate is not None:
-        migrate(postgres.url(name))
+    stores.migrated(postgres.url(name))
     return name
 
 
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh database on each engine, with the tables that `migrate` makes (once; each test gets a copy)."""
+    """A fresh database on each engine, with the newest tables (made once; each test gets a copy)."""
     if request.param == "sqlite":
         file = tmp_path / "davstore.db"
-        template: Path | None = request.getfixturevalue("sqlite_template")
-        if template is not None:
-            shutil.copyfile(template, file)
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), file)
         yield f"sqlite:///{file}"
         return
     cluster: Cluster = request.getfixturevalue("postgres")

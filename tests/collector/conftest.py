@@ -9,15 +9,9 @@ import pytest
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
-from tests.conftest import Migrate
 from tests.parts import stores
 
 OpenStore = Callable[..., Store]
-
-
-@pytest.fixture(scope="session")
-def migrate() -> Migrate:
-    return stores.migrated
 
 
 @pytest.fixture

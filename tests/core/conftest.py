@@ -9,15 +9,10 @@ import pytest
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
-from tests.conftest import DATABASES, Migrate
+from tests.conftest import DATABASES
 from tests.parts import stores
 
 OpenStore = Callable[..., Store]
-
-
-@pytest.fixture(scope="session")
-def migrate() -> Migrate:
-    return stores.migrated
 
 
 @pytest.fixture
