@@ -13,7 +13,7 @@ run: install
 	exec $(BIN)/davstore serve --data ./var $(ARGS)
 
 check: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test: lint parts
 	$(BIN)/python -m pytest -q $(ARGS)

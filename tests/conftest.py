@@ -16,6 +16,8 @@ from tests.parts.postgresql import Cluster
 from tests.parts.scale import soak
 from tests.parts.server import DavServer
 
+LONG = {"connection", "collector", "review"}
+"""Folders of tests that are too many for `make check`."""
 REAL_PARTS = {"postgres", "postgres_url", "server", "serve"}
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
@@ -29,7 +31,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and REAL_PARTS & set(item.fixturenames):
+        is_real = isinstance(item, pytest.Function) and REAL_PARTS & set(item.fixturenames)
+        if is_real or item.path.parent.name in LONG:
             item.add_marker("slow")
 
 
