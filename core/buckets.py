@@ -102,6 +102,7 @@ def columns(policy: BucketPolicy) -> dict[str, Any]:
         "retention": _nanoseconds(policy.retention),
         "expire_after": None if policy.expire_after is None else _nanoseconds(policy.expire_after),
         "visibility": policy.visibility,
+        "presign": policy.presign,
         "types": list(policy.types),
     }
 
@@ -119,6 +120,7 @@ def policy(bucket: Bucket) -> BucketPolicy:
         retention=_duration(bucket.retention),
         expire_after=None if bucket.expire_after is None else _duration(bucket.expire_after),
         visibility=bucket.visibility,
+        presign=bucket.presign,
         types=bucket.types,
     )
 

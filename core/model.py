@@ -17,6 +17,8 @@ Digest = NewType("Digest", str)
 Instant = NewType("Instant", int)
 """Nanoseconds since the Unix epoch, UTC."""
 Visibility = Literal["private", "protected", "public"]
+Presign = Literal["on-demand", "stored"]
+"""When a bucket's blobs get URLs of their own: as they are asked for, or beforehand, kept in the database."""
 Path = tuple[str, ...]
 """() is the root, which lists the buckets; ("files", "a.txt") is a file in bucket `files`."""
 
@@ -205,6 +207,7 @@ class Bucket:
     expire_after: int | None
     visibility: Visibility
     types: tuple[str, ...]
+    presign: Presign
     files: int
     bytes: int
     seq: int

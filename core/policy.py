@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from .model import INLINE
+from .model import INLINE, Presign
 from .quantities import Duration, OptionalDuration, OptionalSize, SmallSize, Words, off_is_none
 
 RESERVED = frozenset(
@@ -92,6 +92,7 @@ class BucketPolicy(BaseModel):
     retention: Duration = timedelta(days=7)
     expire_after: OptionalDuration = None
     visibility: Literal["private", "protected", "public"] = "private"
+    presign: Presign = "on-demand"
     references: tuple[Reference, ...] = ()
 
     @model_validator(mode="before")

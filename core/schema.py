@@ -64,6 +64,13 @@ buckets = Table(
     Column("expire_after", BigInteger, comment="nanoseconds a file is kept at all; null: until it is deleted"),
     Column("visibility", Text, nullable=False, comment="private, protected or public"),
     Column("types", JSON, nullable=False, comment="media type patterns taken; empty: all"),
+    Column(
+        "presign",
+        Text,
+        nullable=False,
+        server_default="on-demand",
+        comment="stored: the links table has a URL for each content",
+    ),
     Column("files", BigInteger, nullable=False, server_default="0", comment="counter: file nodes, trash included"),
     Column("bytes", BigInteger, nullable=False, server_default="0", comment="counter: the sum of their sizes"),
     Column("seq", BigInteger, nullable=False, server_default="0", comment="rises with every change"),

@@ -99,6 +99,18 @@ jobs = Table(
     comment="background jobs and who runs them",
 )
 
+links = Table(
+    "links",
+    metadata,
+    Column("object", Id, ForeignKey("objects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("storage", Text, nullable=False, comment="where the blob was when the URL was signed"),
+    Column("key", Text, nullable=False, comment="the blob's"),
+    Column("url", Text, nullable=False, comment="whoever has it can read the blob until it expires"),
+    Column("signed", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    comment="presigned URLs of the buckets that keep them for host applications",
+)
+
 reference_rules = Table(
     "reference_rules",
     metadata,

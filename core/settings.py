@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
-from .quantities import Duration, OptionalDuration, comma_separated
+from .quantities import Duration, OptionalDuration, Size, comma_separated
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
 
 FLAGS: Mapping[str, Key] = {
@@ -25,6 +25,8 @@ FLAGS: Mapping[str, Key] = {
 }
 DATABASE = "sqlite:///{data}/davstore.db"
 BLOBS = "{data}/blobs"
+LONGEST_LINK = timedelta(days=7)
+"""How long S3 lets a signature live."""
 
 
 def _data(path: Path) -> Path:
@@ -61,6 +63,14 @@ class Server(Section):
     progress_timeout: Duration = timedelta(seconds=60)
     idle_timeout: Duration = timedelta(seconds=60)
     drain_grace: Duration = timedelta(seconds=30)
+    delivery: Literal["stream", "x-accel"] = "stream"
+    accel_secret: str = Field(default="", pattern=r"^([!-~]{16,})?$")
+
+    @model_validator(mode="after")
+    def _nginx_can_prove_itself(self) -> Self:
+        if self.delivery == "x-accel" and not self.accel_secret:
+            raise ValueError("delivery x-accel needs an accel_secret, which nginx sends too; see config/nginx.conf")
+        return self
 
 
 class Database(Section):
@@ -89,11 +99,20 @@ class Collector(Section):
     scrub: OptionalDuration = timedelta(days=30)
 
 
+class Links(Section):
+    """The links that buckets with `presign` "stored" keep in the database."""
+
+    ttl: Duration = Field(default=timedelta(days=1), ge=timedelta(hours=2), le=LONGEST_LINK)
+
+
 class Storage(Section):
     """A place for blobs: the directory `path`, or the database (type `db`, which needs no path)."""
 
     type: Literal["local", "db"] = "local"
     path: Path = Path(BLOBS)
+    redirect: Literal["auto", "never", "always"] = "auto"
+    redirect_min: Size = 1 << 20
+    presign_ttl: Duration = Field(default=timedelta(minutes=15), ge=timedelta(seconds=2), le=LONGEST_LINK)
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +134,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     locks: Locks = Locks()
     collector: Collector = Collector()
+    links: Links = Links()
     storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
     buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}
 
@@ -136,6 +156,7 @@ class Settings(BaseSettings):
         """Every setting by name, in the form that a file has it, with passwords hidden."""
         given = self.model_dump(mode="json")
         given["database"]["url"] = masked(self.database.url)
+        given["server"]["accel_secret"] = "***" if self.server.accel_secret else ""
         return given
 
     def as_toml(self) -> str:
