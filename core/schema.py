@@ -37,6 +37,9 @@ Uid = Text().with_variant(UUID(as_uuid=False), "postgresql")
 Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that both databases order by its UTF-8 bytes, so that keyset pages agree and indexes cost no collation."""
 
+RULED = "owner <> '' OR visibility IS NOT NULL OR is_local IS NOT NULL"
+"""What a node that says something of its own about access has; few do."""
+
 storages = Table(
     "storages",
     metadata,
@@ -148,14 +151,17 @@ nodes = Table(
     Column("rdev", BigInteger, nullable=False, server_default="0", comment="POSIX device of a special file"),
     Column("target", Text, comment="of a symlink"),
     Column("links", Integer, nullable=False, comment="how many names it has; a root and what is in the trash: 0"),
-    Column("owner", Text, nullable=False, server_default="", comment="principal"),
+    Column("owner", Text, nullable=False, server_default="", comment="of a document, or of a file outside every one"),
     Column("visibility", Text, comment="null: inherited"),
+    Column("is_local", Boolean, comment="false: what lies here is a library's; null: inherited"),
+    Column("position", BigInteger, comment="among the attachments of its document; null: after those that have one"),
     Column("expires", BigInteger, comment="when a file goes by itself, for good; null: never"),
     Column("seq", BigInteger, nullable=False, comment="the bucket's at its last change"),
     CheckConstraint("kind IN ('collection', 'file', 'symlink', 'special')", name="kind"),
     CheckConstraint("(kind = 'file') = (object IS NOT NULL)", name="content"),
     CheckConstraint("kind <> 'collection' OR links <= 1", name="one_name"),
     Index("ix_nodes_object", "object"),
+    Index("ix_nodes_ruled", "bucket", "owner", sqlite_where=text(RULED), postgresql_where=text(RULED)),
     Index("ix_nodes_bucket_seq", "bucket", "seq"),
     Index(
         "ix_nodes_expires",
@@ -209,9 +215,19 @@ trash = Table(
     Column("by", Text, nullable=False, comment="principal"),
     Column("at", BigInteger, nullable=False),
     Column("until", BigInteger, comment="when it may be emptied; null: never by itself"),
+    Column("owner", Text, nullable=False, server_default="", comment="of the document that it was in, or was"),
     Index("ix_trash_bucket", "bucket", "at"),
     Index("ix_trash_until", "until"),
     comment="removed subtrees that can be restored: one row for each, whatever its size",
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("alias", Bytewise, primary_key=True, comment="chosen by a client"),
+    Column("node", Id, ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_aliases_node", "node"),
+    comment="further public names of nodes, beside their uids",
 )
 
 dead_properties = Table(

@@ -50,13 +50,24 @@ app_passwords = Table(
     "app_passwords",
     metadata,
     Column("id", Id, primary_key=True),
+    Column("uid", Uid, comment="what it is revoked by"),
     Column("user", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("label", Text, nullable=False),
     Column("password", Text, nullable=False, comment="digest of a random secret"),
     Column("created", BigInteger, nullable=False),
-    Column("used", BigInteger),
+    Column("used", BigInteger, comment="about when it last let somebody in"),
     Index("ix_app_passwords_user", "user"),
+    Index("uq_app_passwords_uid", "uid", unique=True),
+    Index("uq_app_passwords_password", "password", unique=True),
     comment="passwords for one program each",
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="what all gateways sign with",
 )
 
 shares = Table(
