@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import UUID
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 RULED = "owner <> '' OR visibility IS NOT NULL OR is_local IS NOT NULL"
 OWNER = "of a document, or of a file outside every one"
