@@ -8,6 +8,7 @@ from .contents import Contents
 from .database import AnyRow, Database
 from .errors import Refusal
 from .model import SECOND
+from .outbox import is_resting
 from .schema import purges
 from .tempo import FLAT_OUT, Tempo
 
@@ -45,6 +46,8 @@ def deliver(database: Database, contents: Contents, tempo: Tempo = FLAT_OUT) -> 
 def _claim(database: Database) -> list[AnyRow]:
     """A claim is never given back: a publisher that finds one must not count on the bytes (outbox.take_back)."""
     with database.write() as tx:
+        if is_resting(tx):
+            return []
         free = or_(purges.c.claimed.is_(None), purges.c.claimed <= tx.now)
         due = select(purges.c.id).where(purges.c.due <= tx.now, free).order_by(purges.c.due).limit(BATCH)
         ids = list(tx.execute(due.with_for_update(skip_locked=True)).scalars())

@@ -1,11 +1,14 @@
 """The outbox of deletions: every blob that no object vouches for, or not yet, has a row here before it has bytes."""
 
-from sqlalchemy import ColumnElement, delete, insert, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 
 from .database import Transaction
 from .model import SECOND
 from .schema import purges
+from .schema_services import jobs
 
+BACKUP = "backup"
+"""The lease under which no blob is deleted."""
 INTENT = 24 * 3600 * SECOND
 """How long a publisher has, in nanoseconds, to make an object of its blob."""
 
@@ -32,3 +35,8 @@ def _intent(storage: str, key: str) -> ColumnElement[bool]:
 def post(tx: Transaction, storage: str, key: str) -> None:
     """No object vouches for this blob any more."""
     tx.execute(insert(purges).values(storage=storage, key=key, due=tx.now))
+
+
+def is_resting(tx: Transaction) -> bool:
+    """Whether a backup is being taken: deletions are due later."""
+    return bool(tx.scalar(select(exists().where(jobs.c.name == BACKUP, jobs.c.lease > tx.now))))

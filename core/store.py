@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from . import buckets, jobs, locks, migrations, storages
 from .access import Accounts
+from .archives import Archive
 from .background import Background
+from .backup import Progress, Saved, back_up
 from .contents import Contents
 from .database import Database
 from .errors import InvalidSetting, NoSuchLock, NotFound
@@ -112,6 +114,10 @@ class Store:
         """Why a path's content, an object's uid or a digest is alive, or what let it go. Raises NotFound."""
         with self.database.read() as tx:
             return explain(tx, self.registry, about)
+
+    def back_up(self, archive: Archive, progress: Progress) -> Saved:
+        """The archive has one more snapshot. See `backup.back_up`; `restoring.restore` is the way back."""
+        return back_up(self.database, self.contents, archive, progress)
 
     def sweep(self, *, dry_run: bool = False) -> Swept:
         """Blobs that no row names are due for deletion in a week."""

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from core.errors import Refusal, Unusable
 
 from .commands import bucket, config, gc, lock, trash, user, versions
+from .commands.backup import backup, restore
 from .commands.explain import explain
 from .commands.fsck import fsck
 from .commands.installation import Config, Data
@@ -51,6 +52,8 @@ app.command()(explain)
 app.command()(fsck)
 app.command()(scrub)
 app.command()(sweep)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(config.app, name="config")
 
 

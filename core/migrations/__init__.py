@@ -24,26 +24,26 @@ def current(tx: Transaction) -> str | None:
     return tx.scalar(text(f"SELECT version_num FROM {VERSIONS}"))
 
 
-def upgrade(database: Database) -> None:
-    """The database has the newest schema. Raises Unusable for one that a newer program made, or that is damaged."""
+def upgrade(database: Database, target: str = HEAD) -> None:
+    """The database has the schema of that revision. Raises Unusable for one of a newer program, or that is damaged."""
     try:
         with database.read() as tx:
-            if current(tx) == HEAD:
+            if current(tx) == target:
                 return
         with database.write() as tx:
-            _upgrade(tx.connection, current(tx))
+            _upgrade(tx.connection, current(tx), target)
     except Corrupt as error:
         raise Unusable(database.url.render_as_string(), error.reason) from error
 
 
-def _upgrade(connection: Connection, revision: str | None) -> None:
+def _upgrade(connection: Connection, revision: str | None, target: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
     if taken and revision is None:
         raise Unusable("the database", f"has a table {taken[0]} of another program; give davstore one of its own")
-    if revision is not None and revision not in known:
-        raise Unusable("the database", f"is of revision {revision}, which a newer davstore made; install that one")
+    for newer in {revision, target} - known - {None}:
+        raise Unusable("the database", f"is of revision {newer}, which a newer davstore made; install that one")
     config.attributes.update(connection=connection, version_table=VERSIONS)
-    command.upgrade(config, "head")
+    command.upgrade(config, target)
