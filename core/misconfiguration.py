@@ -43,20 +43,26 @@ def explained(error: ValidationError, model: type[BaseModel], sources: Sequence[
 
 
 def _lines(details: ErrorDetails, model: type[BaseModel], sources: Sequence[Source]) -> Iterator[str]:
-    key = _key(details)
+    where = _where(details)
+    key = _key(where)
     source = next((source for source in sources if key and source.says(key)), sources[-1])
     if not key:
         yield from (source.place + line for line in _reason(details).splitlines())
     elif details["type"] == "extra_forbidden":
-        yield f"{source.place}{source.spell(key)} is not a setting; {_suggestion(key, model, source)}"
+        yield f"{source.place}{source.spell(key)} is not a setting; {_suggestion(where, model, source)}"
     else:
         yield f"{source.place}{source.spell(key)}{_given(details)}: {_reason(details)}"
 
 
-def _key(details: ErrorDetails) -> Key:
+def _where(details: ErrorDetails) -> Key:
     """Without the index of a list's item and pydantic's mark of a table's name."""
     names = [name for name in details["loc"] if name != "[key]"]
     return tuple(name for name in names if isinstance(name, str))
+
+
+def _key(where: Key) -> Key:
+    """Without the type that pydantic puts behind a storage's name."""
+    return where[:2] + where[3:] if where[:1] == ("storages",) else where
 
 
 def _given(details: ErrorDetails) -> str:
@@ -68,13 +74,13 @@ def _given(details: ErrorDetails) -> str:
 
 def _reason(details: ErrorDetails) -> str:
     if details["type"] in {"model_type", "dict_type"}:
-        section = f"[{dotted(_key(details))}]"
+        section = f"[{dotted(_key(_where(details)))}]"
         return f"is a section; write {f'[{section}]' if isinstance(details['loc'][-1], int) else section}"
     return REASONS.get(details["type"]) or details["msg"].removeprefix("Value error, ").removeprefix("Input ")
 
 
-def _suggestion(key: Key, model: type[BaseModel], source: Source) -> str:
-    siblings = _members(model, key[:-1])
+def _suggestion(where: Key, model: type[BaseModel], source: Source) -> str:
+    siblings, key = _members(model, where[:-1]), _key(where)
     close = difflib.get_close_matches(key[-1], siblings, 1)
     if close:
         return f"did you mean {source.spell((*key[:-1], close[0]))}?"
@@ -93,7 +99,15 @@ def _members(model: type[BaseModel], key: Key) -> dict[str, object]:
     rest = key[1:]
     if get_args(found) and rest:
         found, rest = get_args(found)[-1], rest[1:]
+    if get_args(found) and rest:
+        found, rest = _tagged(found, rest[0]), rest[1:]
     return _members(found, rest) if isinstance(found, type) and issubclass(found, BaseModel) else {}
+
+
+def _tagged(union: object, tag: str) -> object:
+    """The one of a tagged union's types."""
+    choices = [get_args(choice) for choice in get_args(get_args(union)[0])]
+    return next(kind for kind, mark in choices if mark.tag == tag)
 
 
 def _known(model: type[BaseModel]) -> Iterator[Key]:

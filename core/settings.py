@@ -6,15 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.networks import IPvAnyNetwork
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
-from .quantities import Duration, OptionalDuration, Size, comma_separated
+from .quantities import Duration, OptionalDuration, comma_separated
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
+from .storage_settings import LONGEST_LINK, Section, Storage, from_aws, in_data, shared_places
 
 FLAGS: Mapping[str, Key] = {
     "data": ("data",),
@@ -24,9 +25,6 @@ FLAGS: Mapping[str, Key] = {
     "anonymous": ("server", "anonymous"),
 }
 DATABASE = "sqlite:///{data}/davstore.db"
-BLOBS = "{data}/blobs"
-LONGEST_LINK = timedelta(days=7)
-"""How long S3 lets a signature live."""
 
 
 def _data(path: Path) -> Path:
@@ -45,10 +43,6 @@ def _url(url: str) -> str:
     if not is_sqlite and not url.startswith("postgresql+psycopg://"):
         raise ValueError("should be sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME")
     return url
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Server(Section):
@@ -105,23 +99,6 @@ class Links(Section):
     ttl: Duration = Field(default=timedelta(days=1), ge=timedelta(hours=2), le=LONGEST_LINK)
 
 
-class Storage(Section):
-    """A place for blobs: the directory `path`, or the database (type `db`, which needs no path)."""
-
-    type: Literal["local", "db"] = "local"
-    path: Path = Path(BLOBS)
-    redirect: Literal["auto", "never", "always"] = "auto"
-    redirect_min: Size = 1 << 20
-    presign_ttl: Duration = Field(default=timedelta(minutes=15), ge=timedelta(seconds=2), le=LONGEST_LINK)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_built(cls, given: object) -> object:
-        if isinstance(given, Mapping) and cast("Mapping[str, object]", given).get("type") == "s3":
-            raise ValueError("s3 storages are not built yet; use type local or db")
-        return cast("object", given)
-
-
 class Settings(BaseSettings):
     """Every setting, its `{data}` filled in. `Settings()` are the defaults, `load` reads what the user says."""
 
@@ -147,6 +124,7 @@ class Settings(BaseSettings):
         given: Mapping[str, object] = {}
         for source in reversed(sources):
             given = merged(given, source.values)
+        given = merged({"storages": from_aws(given.get("storages"), environ)}, given)
         try:
             return cls(**given)  # pyright: ignore[reportArgumentType] - validated here
         except ValidationError as error:
@@ -178,11 +156,9 @@ class Settings(BaseSettings):
     @classmethod
     def _filled_in(cls, given: Mapping[str, object]) -> object:
         """Storage `local` and bucket `files` are always there, and `{data}` is the data directory."""
-        storages = given.get("storages")
-        names = ("local", *cast("Mapping[str, object]", storages)) if isinstance(storages, Mapping) else ("local",)
         presets: dict[str, object] = {
             "database": {"url": DATABASE},
-            "storages": {name: {"path": BLOBS} for name in names},
+            "storages": in_data(given.get("storages")),
             "buckets": {"files": {}},
         }
         data = _home(given.get("data", "./var"))
@@ -190,7 +166,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        problems = [*_unknown_storages(self.buckets, self.storages), *_shared_directories(self.storages)]
+        problems = [*_unknown_storages(self.buckets, self.storages), *shared_places(self.storages)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -216,14 +192,4 @@ def _unknown_storages(buckets: Mapping[str, BucketPolicy], storages: Mapping[str
         f"define [storages.{toml.key(bucket.storage)}]"
         for name, bucket in buckets.items()
         if bucket.storage not in storages
-    ]
-
-
-def _shared_directories(storages: Mapping[str, Storage]) -> list[str]:
-    local = {name: storage.path.absolute() for name, storage in storages.items() if storage.type == "local"}
-    owners = {path: name for name, path in reversed(local.items())}
-    return [
-        f"storages.{name}.path: is that of storages.{owners[path]} too; give each a directory of its own"
-        for name, path in local.items()
-        if owners[path] != name
     ]

@@ -12,7 +12,8 @@ from .database import AnyRow, Database, Transaction
 from .errors import Unusable
 from .model import INLINE
 from .schema import objects, purges, storages
-from .settings import Settings, Storage
+from .settings import Settings
+from .storage_settings import DatabaseStorage, LocalStorage, S3Storage, Storage
 
 
 def opened(database: Database, settings: Settings) -> dict[str, BlobStore]:
@@ -27,9 +28,15 @@ def opened(database: Database, settings: Settings) -> dict[str, BlobStore]:
 
 
 def _made(name: str, storage: Storage, database: Database, staging: Path, durable: bool) -> BlobStore:
-    if storage.type == "db":
-        return DatabaseBlobs(name, database, staging)
-    return LocalBlobs(name, storage.path, durable)
+    match storage:
+        case DatabaseStorage():
+            return DatabaseBlobs(name, database, staging)
+        case LocalStorage():
+            return LocalBlobs(name, storage.path, durable)
+        case S3Storage():
+            from .blobs.s3 import S3Blobs  # boto3 takes as long to load as all else
+
+            return S3Blobs(name, storage, staging)
 
 
 def _registered(database: Database, store: BlobStore) -> tuple[str, bool]:

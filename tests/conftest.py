@@ -11,14 +11,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from core.storage_settings import S3Storage
 from tests.parts import processes, stores
 from tests.parts.postgresql import Cluster
 from tests.parts.scale import soak
+from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
 
 LONG = {"connection", "collector", "review"}
 """Folders of tests that are too many for `make check`."""
-REAL_PARTS = {"postgres", "postgres_url", "server", "serve"}
+REAL_PARTS = {"postgres", "postgres_url", "seaweedfs", "s3_storage", "server", "serve"}
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
 hypothesis.settings.register_profile("davstore", deadline=None, max_examples=soak(100, 2_000), print_blob=True)
@@ -75,6 +77,21 @@ def postgres_url(postgres: Cluster) -> Iterator[str]:
     name = postgres.create()
     yield postgres.url(name)
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFS]:
+    """A real S3 server for the whole run."""
+    with SeaweedFS() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_storage(seaweedfs: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> S3Storage:
+    """A fresh bucket, as configured; this process has the credentials in its environment."""
+    for name, value in seaweedfs.environ.items():
+        monkeypatch.setenv(name, value)
+    return seaweedfs.storage()
 
 
 @pytest.fixture(params=DATABASES)

@@ -7,7 +7,6 @@ then the directory is synced. A link never replaces what is there.
 import errno
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import BinaryIO
 from ..errors import AlreadyExists, InvalidPath, NotFound, StorageUnavailable, Unusable
 from ..model import Instant
 from ..staging import DraftFile, Sealed, make_directories, sync, translated
-from .store import Blob
+from .store import Blob, is_key
 
 STAGING = ".staging"
 MARKER = ".davstore-storage"
@@ -24,7 +23,6 @@ FOREIGN = {"lost+found"}
 """What mkfs leaves in a root that is a disk of its own."""
 COPY_BLOCK = 1 << 20
 
-_key = re.compile(r"[^./\0][^/\0]*/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}\.[0-9A-Za-z-]+")
 _no_links = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -134,7 +132,7 @@ class LocalBlobs:
             raise StorageUnavailable(self.root, f"is not storage {self.name} any more; is its disk mounted?")
 
     def _file(self, key: str) -> Path:
-        if not _key.fullmatch(key):
+        if not is_key(key):
             raise InvalidPath(key, "is not a blob's key")
         return self.root / key
 
@@ -219,7 +217,7 @@ def _files(directory: Path, levels: int) -> Iterator[os.DirEntry[str]]:
 def _blob(entry: os.DirEntry[str], root: Path) -> Blob | None:
     """None for what is no blob of ours, and for one that was deleted meanwhile."""
     key = str(Path(entry.path).relative_to(root))
-    if not _key.fullmatch(key):
+    if not is_key(key):
         return None
     try:
         status = entry.stat()

@@ -7,6 +7,7 @@ A key is `<bucket>/<d[0:2]>/<d[2:4]>/<digest>.<blob uid>`, d being the digest; a
 by stores that make paths of keys. All methods may be called by several threads and processes at once.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,13 @@ from typing import BinaryIO, Protocol
 
 from ..model import Instant
 from ..staging import Sealed
+
+_key = re.compile(r"[^./\0][^/\0]*/([0-9a-f]{2})/([0-9a-f]{2})/\1\2[0-9a-f]{60}\.[0-9A-Za-z-]+")
+
+
+def is_key(text: str) -> bool:
+    """Whether a blob may lie there."""
+    return _key.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +75,17 @@ class BlobStore(Protocol):
         """Prove that this root belongs to the storage `uid`: Unusable where its marker is missing or another's.
 
         Comes before all else. `new` marks a root that never held a blob; repeating it with the same uid is free.
+        """
+        ...
+
+
+class Presigner(Protocol):
+    """A blob store whose server gives a blob to whoever has a URL that we signed."""
+
+    def presigned(self, key: str, *, seconds: int, signed_at: Instant | None, media_type: str, disposition: str) -> str:
+        """A URL with which anybody can GET the blob for so many seconds after `signed_at` (None: from now on).
+
+        The answer says `media_type` and `disposition`. The same arguments give the same URL in every process that has
+        the same credentials. The URL is a secret: it belongs in no log. Raises StorageUnavailable; asks nothing.
         """
         ...

@@ -27,16 +27,23 @@ from tests.parts.blobs import (
     local_blobs,
     publish,
     read,
+    s3_blobs,
     sample,
 )
 
 SIZES = [0, 1, 64 * KIB, MIB - 1, MIB, MIB + 1, 5 * MIB]
 
 
-@pytest.fixture(params=["local", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "s3")]
+
+
+@pytest.fixture(params=["local", "sqlite", *SLOW])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
     if request.param == "local":
         yield local_blobs(tmp_path / "blobs")
+        return
+    if request.param == "s3":
+        yield s3_blobs(request.getfixturevalue("s3_storage"), tmp_path / "staging")
         return
     url = f"sqlite:///{tmp_path / 'blobs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with database_blobs(url, tmp_path / "staging") as (blobs, _):

@@ -1,5 +1,6 @@
 """Settings: what they are by default, where they come from, and what a wrong one is told."""
 
+import re
 import tomllib
 from datetime import timedelta
 from ipaddress import ip_network
@@ -11,6 +12,7 @@ import pytest
 from core.policy import BucketPolicy, Reference, Versions
 from core.settings import Settings, changed
 from core.sources import SettingsError
+from core.storage_settings import LocalStorage, S3Storage
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "davstore.toml"
 
@@ -36,6 +38,46 @@ def test_the_example_file_names_every_setting_and_no_other() -> None:
     assert keys(tomllib.loads(EXAMPLE.read_text())) == keys(Settings().described())
 
 
+def test_the_example_has_a_storage_of_type_s3_with_its_defaults_to_uncomment() -> None:
+    text = re.sub(r"^#(?=[a-z\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+
+    written = tomllib.loads(text)["storages"]["s3main"]
+
+    assert S3Storage.model_validate(written) == S3Storage(type="s3", bucket="davstore")
+    assert set(written) == set(S3Storage.model_fields)
+    bare = [line for above, line in pairwise(text.splitlines()) if " = " in line and not above.startswith("# ")]
+    assert [line for line in bare if not line.startswith("# ")] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "bucket", "region", "endpoint"),
+    [
+        ("bucket = 'mine'", "mine", "eu-central-1", "https://s3.example"),
+        ("bucket = 'mine'\nregion = 'r'\nendpoint = false", "mine", "r", None),
+        ("", "theirs", "eu-central-1", "https://s3.example"),
+    ],
+)
+def test_the_environment_says_what_a_storage_does_not(
+    file: Path, written: str, bucket: str, region: str, endpoint: str | None
+) -> None:
+    file.write_text(f"[storages.s3main]\ntype = 's3'\n{written}")
+    environ = {
+        "AWS_S3_BUCKET": "theirs",
+        "AWS_S3_REGION": "eu-central-1",
+        "AWS_S3_ENDPOINT": "https://s3.example/",
+    }
+
+    storage = Settings.load(file, environ).storages["s3main"]
+
+    assert isinstance(storage, S3Storage)
+    assert (storage.bucket, storage.region, storage.endpoint) == (bucket, region, endpoint)
+
+
+@pytest.mark.parametrize(("written", "prefix"), [("", ""), ("a", "a/"), ("a/b/", "a/b/")])
+def test_a_prefix_ends_with_one_slash(written: str, prefix: str) -> None:
+    assert S3Storage(type="s3", bucket="media", prefix=written).prefix == prefix
+
+
 def test_every_setting_in_the_example_has_its_sentence_above_it() -> None:
     lines = EXAMPLE.read_text().splitlines()
 
@@ -53,6 +95,8 @@ def test_what_is_described_loads_to_the_same_settings(file: Path) -> None:
             "DAVSTORE_BUCKETS__PHOTOS__QUOTA": "1.5 GiB",
             "DAVSTORE_BUCKETS__PHOTOS__TRASH": "off",
             "DAVSTORE_STORAGES__ROWS__TYPE": "db",
+            "DAVSTORE_STORAGES__S3MAIN__TYPE": "s3",
+            "DAVSTORE_STORAGES__S3MAIN__BUCKET": "media",
         },
         data="/srv/a b",
     )
@@ -82,7 +126,7 @@ def test_everything_lies_below_the_data_directory() -> None:
     settings = Settings.load(None, {}, data="/srv/davstore")
 
     assert settings.database.url == "sqlite:////srv/davstore/davstore.db"
-    assert settings.storages["local"].path == Path("/srv/davstore/blobs")
+    assert settings.storages["local"] == LocalStorage(path=Path("/srv/davstore/blobs"))
 
 
 def test_a_home_directory_may_be_written_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +135,7 @@ def test_a_home_directory_may_be_written_short(monkeypatch: pytest.MonkeyPatch) 
     settings = Settings.load(None, {"DAVSTORE_DATA": "~/drive"})
 
     assert settings.data == Path("/home/ann/drive")
-    assert settings.storages["local"].path == Path("/home/ann/drive/blobs")
+    assert settings.storages["local"] == LocalStorage(path=Path("/home/ann/drive/blobs"))
 
 
 def test_settings_of_a_bucket_leave_the_others_alone(file: Path) -> None:
@@ -220,6 +264,7 @@ SIZE = "write a number of bytes, or a number and a unit, such as 64 KiB or 2 GB"
 DURATION = "write a number and a unit (s, m, h, d or w), such as 90s, 2h or 30d"
 NAME = "a name has 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first"
 URL = "should be sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
+ENDPOINT = "should be http://HOST:PORT or https://HOST, without user, path or query"
 
 WRONG_FILES = [
     ("[server]\nprot = 1", "server.prot is not a setting; did you mean server.port?"),
@@ -264,11 +309,28 @@ WRONG_FILES = [
         "[buckets.a]\nreferences = ['profile.photo']",
         'buckets.a.references = "profile.photo": is a section; write [[buckets.a.references]]',
     ),
+    ("[storages.a]\ntype = 'ftp'", "storages.a.type = \"ftp\": should be 'local', 'db' or 's3'"),
     (
-        "[storages.a]\ntype = 's3'\nbucket = 'b'\nregion = 'r'",
-        "storages.a: s3 storages are not built yet; use type local or db",
+        "[storages.a]\ntype = 'db'\npath = 'x'",
+        "storages.a.path is not a setting; `davstore config show` lists all settings",
     ),
-    ("[storages.a]\ntype = 'ftp'", "storages.a.type = \"ftp\": should be 'local' or 'db'"),
+    ("[storages.a]\ntype = 's3'", "storages.a.bucket: is missing"),
+    (
+        "[storages.a]\ntype = 's3'\nbucket = 'media'\nprefx = 'x'",
+        "storages.a.prefx is not a setting; did you mean storages.a.prefix?",
+    ),
+    (
+        "[storages.a]\ntype = 's3'\nbucket = 'media'\nendpoint = 'http://ann:pw@host'",
+        f'storages.a.endpoint = "http://ann:***@host": {ENDPOINT}',
+    ),
+    (
+        "[storages.a]\ntype = 's3'\nbucket = 'media'\nprefix = 'a//b'",
+        'storages.a.prefix = "a//b": should be names with slashes between them, such as davstore or team/drive',
+    ),
+    (
+        "[storages]\na = { type = 's3', bucket = 'media' }\nb = { type = 's3', bucket = 'media' }",
+        'storages.b.prefix: "" in bucket media is that of storages.a too; give each a prefix of its own',
+    ),
     ("[storages.a]", "storages.a.path: is that of storages.local too; give each a directory of its own"),
     ("[storages.inline]\npath = 'x'", "storages.inline: this name is reserved; choose another"),
     ("[storages.'a b']\npath = 'x'", f'storages."a b": {NAME}'),

@@ -12,9 +12,11 @@ from core import schema
 from core.blobs import BlobStore
 from core.blobs.database import DatabaseBlobs
 from core.blobs.local import LocalBlobs
+from core.blobs.s3 import S3Blobs
 from core.database import Database
 from core.errors import NotFound
 from core.staging import Draft, Staging
+from core.storage_settings import S3Storage
 
 KIB, MIB = 1 << 10, 1 << 20
 SPILL = 64 * KIB
@@ -70,6 +72,12 @@ def is_absent(store: BlobStore, key: str) -> bool:
 def local_blobs(root: Path, *, new: bool = True, durable: bool = True) -> LocalBlobs:
     store = LocalBlobs("local", root, durable)
     store.claim(UID, new=new)
+    return store
+
+
+def s3_blobs(storage: S3Storage, staging: Path, *, new: bool = True, uid: str = UID) -> S3Blobs:
+    store = S3Blobs("s3main", storage, staging)
+    store.claim(uid, new=new)
     return store
 
 

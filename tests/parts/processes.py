@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -85,9 +86,16 @@ def listening() -> set[str]:
 
 def free_port() -> int:
     """A port that nobody listens on; it stays free only as long as nobody takes it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in sockets]
 
 
 def _state(pid: int) -> str:
