@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from core.archives import DirectoryArchive
-from core.policy import BucketPolicy
 from core.restoring import Restored, restore
 from core.store import Store
 from tests.conftest import DATABASES
@@ -48,10 +47,9 @@ def restored(tmp_path: Path) -> Iterator[Restore]:
             *,
             url: str = "",
             partial: bool = False,
-            **buckets: BucketPolicy,
         ) -> tuple[Store, Restored]:
             data = tmp_path / "restored"
-            settings = stores.settings(url or f"sqlite:///{data / 'davstore.db'}", data, **buckets)
+            settings = stores.settings(url or f"sqlite:///{data / 'davstore.db'}", data)
             result = restore(settings, archive, name, ANYHOW, partial=partial)
             opened = stores.stores.open(settings)
             ending.callback(opened.close)
