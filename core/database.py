@@ -8,14 +8,26 @@ transactions that committed before it began; PostgreSQL does the same by itself.
 
 import os
 import sqlite3
+import time
 from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Row, Select, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    RootTransaction,
+    Row,
+    Select,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -37,6 +49,8 @@ CLOCK = {
     "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000"),
     "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) * 1000"),
 }
+SETTLING = (0.0, 0.1, 0.4, 1.5)
+"""Seconds before each attempt to learn what became of a commit."""
 MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
 DISK_FULL = {"53100", "SQLITE_FULL"}
 DAMAGED = {"XX001", "XX002", "SQLITE_CORRUPT", "SQLITE_NOTADB"}
@@ -130,10 +144,11 @@ class Database:
         with ExitStack() as held, translated():
             for turn in self._turns_of(buckets):
                 held.enter_context(turn)
-            with self.writer.connect() as connection, connection.begin():
+            with self.writer.connect() as connection, connection.begin() as work:
                 if not self._queue:
                     _take_turns(connection, buckets)
                 yield Transaction(connection)
+                self._commit(connection, work)
             held.close()
             if self._sync:
                 self._sync()
@@ -143,6 +158,29 @@ class Database:
         if self._queue:
             return [self._queue]
         return [self._turns.setdefault(bucket, Lock()) for bucket in _in_order(buckets)]
+
+    def _commit(self, connection: Connection, work: RootTransaction) -> None:
+        """Where the connection breaks before the answer comes, PostgreSQL is asked what became of the transaction."""
+        number = (
+            None if self._queue else connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
+        )
+        try:
+            work.commit()
+        except BaseException as error:
+            work.rollback()
+            is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
+            if number is None or not is_cut or not self._was_committed(number):
+                raise
+
+    def _was_committed(self, number: str) -> bool:
+        """False where it was not, and where nobody can say: the caller is told that it failed, and may try again."""
+        for pause in SETTLING:
+            time.sleep(pause)
+            with suppress(DBAPIError, PoolTimeout), self.engine.connect() as connection:
+                status = connection.scalar(text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number})
+                if status != "in progress":
+                    return status == "committed"
+        return False
 
     def close(self) -> None:
         self.engine.dispose()
