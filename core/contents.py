@@ -6,6 +6,7 @@ from typing import BinaryIO
 from . import objects, outbox
 from .blobs import BlobStore
 from .database import Database
+from .drafts import RandomDraft
 from .errors import Corrupt, NotFound, StorageUnavailable
 from .model import Bucket, Descriptor, Node, ObjectId
 from .staging import Draft, Sealed, Staging
@@ -23,6 +24,10 @@ class Contents:
         """Bytes bound for the bucket: in memory below its `inline_below`, else beside the blobs of its storage."""
         self.store(bucket.storage)
         return self._stagings[bucket.storage].draft(bucket.inline_below, bucket.max_size, also)
+
+    def random_draft(self, bucket: Bucket) -> RandomDraft:
+        """A draft that is written anywhere, bound for the bucket."""
+        return RandomDraft(self.store(bucket.storage).staging, bucket.inline_below, bucket.max_size)
 
     def publish(self, bucket: Bucket, content: Sealed) -> Descriptor | None:
         """The content has a blob, and an intent until an object vouches for it. None: it needs none (known, or inline).

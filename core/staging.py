@@ -146,16 +146,16 @@ class DraftFile:
 
     def __init__(self, directory: Path) -> None:
         with translated(directory):
-            self.path, self._descriptor = _locked_file(directory)
+            self.path, self.descriptor = _locked_file(directory)
 
     def write(self, block: Block) -> None:
         with translated(self.path.parent):
             rest = memoryview(block)
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self.descriptor, rest) :]
 
     def discard(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             with suppress(OSError):
                 os.unlink(self.path)

@@ -13,6 +13,7 @@ from .database import Database
 from .errors import InvalidSetting, NoSuchLock, NotFound
 from .explain import Explanation, explain
 from .garbage import Run, State, run, state
+from .inodes import Inodes
 from .jobs import Job, JobState, Wait
 from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
 from .namespace import LockLimits, Namespace
@@ -44,6 +45,9 @@ class Store:
             _nanoseconds(self.settings.locks.default_timeout), _nanoseconds(self.settings.locks.max_timeout)
         )
         return Namespace(self.database, self.contents, limits, caller)
+
+    def inodes(self, caller: Caller) -> Inodes:
+        return Inodes(self.database, self.contents, caller)
 
     def recovery(self, caller: Caller) -> Recovery:
         return Recovery(self.database, caller)

@@ -13,6 +13,7 @@ from .commands.backup import backup, restore
 from .commands.explain import explain
 from .commands.fsck import fsck
 from .commands.installation import Config, Data
+from .commands.mount import mount
 from .commands.serve import serve
 from .commands.upkeep import scrub, sweep
 from .commands.usage import du
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
+app.command()(mount)
 app.add_typer(user.app, name="user")
 app.add_typer(bucket.app, name="bucket")
 app.add_typer(trash.app, name="trash")

@@ -1,0 +1,42 @@
+"""A node as `struct stat` shows it."""
+
+import stat
+from typing import Any
+
+from core.inodes import Inode
+from core.model import SECOND, Kind
+
+TYPES = {Kind.COLLECTION: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK, Kind.SPECIAL: 0}
+PERMISSIONS = 0o7777
+BLOCK, PREFERRED = 512, 1 << 17
+
+
+def mode_of(inode: Inode) -> int:
+    """A special file's row says itself of which type it is."""
+    if inode.kind == Kind.SPECIAL:
+        return inode.mode
+    return TYPES[Kind(inode.kind)] | inode.mode & PERMISSIONS
+
+
+def fill(into: Any, inode: Inode, number: int) -> None:
+    """Collections have one link, which tells programs that subcollections are not counted, as on btrfs."""
+    into.st_ino = number
+    into.st_mode = mode_of(inode)
+    into.st_nlink = 1 if inode.is_collection else inode.links
+    into.st_uid = inode.uid_number
+    into.st_gid = inode.gid_number
+    into.st_rdev = inode.rdev
+    into.st_size = inode.size
+    into.st_blocks = -(-inode.size // BLOCK)
+    into.st_blksize = PREFERRED
+    _set_time(into.st_atimespec, inode.modified)
+    _set_time(into.st_mtimespec, inode.modified)
+    _set_time(into.st_ctimespec, inode.changed)
+
+
+def _set_time(into: Any, at: int) -> None:
+    into.tv_sec, into.tv_nsec = divmod(at, SECOND)
+
+
+def instant(time: Any) -> int:
+    return time.tv_sec * SECOND + time.tv_nsec
