@@ -104,6 +104,10 @@ def columns(policy: BucketPolicy) -> dict[str, Any]:
         "visibility": policy.visibility,
         "presign": policy.presign,
         "types": list(policy.types),
+        "thumbnails": policy.thumbnails,
+        "presets": list(policy.presets),
+        "documents": list(policy.documents),
+        "media_grace": _nanoseconds(policy.media_grace),
     }
 
 
@@ -122,6 +126,10 @@ def policy(bucket: Bucket) -> BucketPolicy:
         visibility=bucket.visibility,
         presign=bucket.presign,
         types=bucket.types,
+        thumbnails=bucket.thumbnails,
+        presets=bucket.presets,
+        documents=bucket.documents,
+        media_grace=_duration(bucket.media_grace),
     )
 
 
@@ -150,4 +158,5 @@ def expiry(tx: Transaction, bucket: Bucket) -> Instant | None:
 def read(columns: Sequence[Any]) -> Bucket:
     """The bucket in the columns of `columns_of`."""
     bucket = Bucket(*columns)
-    return replace(bucket, types=tuple(bucket.types))
+    lists = {name: tuple(getattr(bucket, name)) for name in ("types", "presets", "documents")}
+    return replace(bucket, thumbnails=bool(bucket.thumbnails), **lists)

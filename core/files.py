@@ -1,6 +1,6 @@
 """Files get their content here, inside the transaction that commits it."""
 
-from . import buckets, guards, locks, media, objects, tree, versions
+from . import buckets, guards, locks, media, objects, pictures, tree, versions
 from .database import Transaction
 from .errors import Forbidden, IsACollection
 from .model import Caller, Descriptor, Expect, Instant, Kind, Outcome, Path
@@ -42,6 +42,7 @@ def write(
     old = here.node
     seq = buckets.advance(tx, here.bucket, 0 if old else 1, content.size - (old.size if old else 0))
     object_id = objects.adopt(tx, here.bucket, content, blob)
+    pictures.want(tx, here.bucket, object_id, media_type, content.size)
     at = tx.now if modified is None else modified
     expires = buckets.expiry(tx, here.bucket)
     if old:

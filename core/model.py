@@ -208,6 +208,10 @@ class Bucket:
     visibility: Visibility
     types: tuple[str, ...]
     presign: Presign
+    thumbnails: bool
+    presets: tuple[str, ...]
+    documents: tuple[str, ...]
+    media_grace: int
     files: int
     bytes: int
     seq: int

@@ -93,6 +93,10 @@ class BucketPolicy(BaseModel):
     expire_after: OptionalDuration = None
     visibility: Literal["private", "protected", "public"] = "private"
     presign: Presign = "on-demand"
+    thumbnails: bool = False
+    presets: Words = ()
+    documents: Words = ()
+    media_grace: Duration = timedelta(days=2)
     references: tuple[Reference, ...] = ()
 
     @model_validator(mode="before")

@@ -74,6 +74,16 @@ buckets = Table(
         server_default="on-demand",
         comment="stored: the links table has a URL for each content",
     ),
+    Column("thumbnails", Boolean, nullable=False, server_default=text("false"), comment="made as pictures come"),
+    Column("presets", JSON, nullable=False, server_default="[]", comment="other renditions made as they come"),
+    Column("documents", JSON, nullable=False, server_default="[]", comment="names of files that mention media"),
+    Column(
+        "media_grace",
+        BigInteger,
+        nullable=False,
+        server_default=str(2 * 24 * 3600 * 10**9),
+        comment="nanoseconds unmentioned media stay",
+    ),
     Column("files", BigInteger, nullable=False, server_default="0", comment="counter: file nodes, trash included"),
     Column("bytes", BigInteger, nullable=False, server_default="0", comment="counter: the sum of their sizes"),
     Column("seq", BigInteger, nullable=False, server_default="0", comment="rises with every change"),
@@ -290,6 +300,25 @@ holds = Table(
     Index("ix_holds_object", "object"),
     Index("ix_holds_until", "until"),
     comment="references with an end",
+)
+
+pictures = Table(
+    "pictures",
+    metadata,
+    Column("object", Id, ForeignKey("objects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("wanted", BigInteger, comment="since when its bucket's renditions are to be made; null: they are, or never"),
+    Column("claimed", BigInteger, comment="until when a process makes renditions of it"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="that ended with the process"),
+    Column("width", Integer, comment="pixels, as displayed"),
+    Column("height", Integer),
+    Column("reason", Text, comment="why there is no rendition, whatever the preset"),
+    Index(
+        "ix_pictures_wanted",
+        "wanted",
+        sqlite_where=text("wanted IS NOT NULL"),
+        postgresql_where=text("wanted IS NOT NULL"),
+    ),
+    comment="contents as pictures: what is known of them, and who makes their renditions",
 )
 
 renditions = Table(

@@ -14,6 +14,7 @@ from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
 from .quantities import Duration, OptionalDuration, comma_separated
+from .rendition_settings import Renditions
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
 from .storage_settings import LONGEST_LINK, Section, Storage, from_aws, in_data, shared_places
 
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     locks: Locks = Locks()
     collector: Collector = Collector()
     links: Links = Links()
+    renditions: Renditions = Renditions.model_validate({})
     storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
     buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}
 

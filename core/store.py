@@ -1,6 +1,7 @@
 """The composition root: `open(settings)` gives the whole store, ready to serve."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from . import buckets, jobs, locks, migrations, storages
@@ -17,9 +18,13 @@ from .inodes import Inodes
 from .jobs import Job, JobState, Wait
 from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
 from .namespace import LockLimits, Namespace
+from .orders import Limits
 from .policy import BucketPolicy
+from .presets import Preset
 from .recovery import Recovery
 from .references import Registry, Rule, forget, register
+from .renderer import Renderer
+from .renditions import Renditions
 from .repair import Plan, plan, repair
 from .scrubbing import Scrubbed, scrub
 from .settings import Settings
@@ -28,6 +33,9 @@ from .sweeping import Swept, sweep
 from .usage import usage
 from .verify import verify
 
+NICE = 19
+"""How nice the process is that makes what nobody waits for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -35,6 +43,7 @@ class Store:
     database: Database
     contents: Contents
     registry: Registry
+    renditions: Renditions
 
     @property
     def accounts(self) -> Accounts:
@@ -162,6 +171,7 @@ class Store:
             buckets.every(tx)
 
     def close(self) -> None:
+        self.renditions.close()
         self.database.close()
 
 
@@ -182,7 +192,8 @@ def _opened(settings: Settings, database: Database) -> Store:
     stagings = {directory: Staging(directory, durable) for directory in {store.staging for store in stores.values()}}
     contents = Contents(database, stores, {name: stagings[store.staging] for name, store in stores.items()})
     _make_buckets(database, settings)
-    return Store(settings, database, contents, _registry(database, settings))
+    renditions = _renditions(database, contents, settings)
+    return Store(settings, database, contents, _registry(database, settings), renditions)
 
 
 def _make_buckets(database: Database, settings: Settings) -> None:
@@ -193,6 +204,23 @@ def _make_buckets(database: Database, settings: Settings) -> None:
         with database.write() as tx:
             if buckets.find(tx, name) is None:
                 buckets.create(tx, name, settings.buckets[name])
+
+
+def _renditions(database: Database, contents: Contents, settings: Settings) -> Renditions:
+    chosen = settings.renditions
+    limits = Limits(chosen.memory, math.ceil(chosen.timeout.total_seconds()), chosen.max_pixels)
+    directory = contents.store("local").staging
+    return Renditions(
+        database,
+        contents,
+        prompt=Renderer(limits, directory),
+        patient=Renderer(replace(limits, niceness=NICE), directory),
+        presets={
+            name: Preset(each.fit, each.width, each.height, each.quality) for name, each in chosen.presets.items()
+        },
+        steps=chosen.steps,
+        formats=chosen.formats,
+    )
 
 
 def _registry(database: Database, settings: Settings) -> Registry:

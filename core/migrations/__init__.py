@@ -11,7 +11,7 @@ from ..database import Database, Transaction
 from ..errors import Corrupt, Unusable
 from ..schema_services import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision; a test compares it with the scripts'."""
 VERSIONS = "davstore_version"
 """The table of the revision: a host application in the same database may use Alembic too."""

@@ -106,6 +106,11 @@ def test_a_bucket_is_listed_with_the_policy_it_was_given(davstore: Davstore):
         "retention": "7d",
         "expire_after": None,
         "visibility": "public",
+        "presign": "on-demand",
+        "thumbnails": False,
+        "presets": [],
+        "documents": [],
+        "media_grace": "2d",
         "references": [],
     }
 

@@ -1,0 +1,44 @@
+"""Stores on each database, whose invariants hold after the test, and which leave no process behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from core.namespace import Namespace
+from core.policy import BucketPolicy
+from core.store import Store
+from tests.parts import stores
+
+OpenStore = Callable[..., Store]
+
+
+@pytest.fixture
+def open_store(database_url: str, tmp_path: Path) -> Iterator[OpenStore]:
+    """Opens stores on one database and directory, each as another process would; what they hold is sound at the end."""
+    with ExitStack() as ending:
+
+        def start(**buckets: BucketPolicy) -> Store:
+            store = stores.opened(database_url, tmp_path / "data", "os", **buckets)
+            ending.callback(store.close)
+            ending.callback(_is_sound, store)
+            return store
+
+        yield start
+    assert not list((tmp_path / "data").rglob("draft.*"))
+
+
+def _is_sound(store: Store) -> None:
+    assert store.verify(deep=True).problems == ()
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> Store:
+    """Its bucket `media` makes thumbnails as pictures come, `files` none."""
+    return open_store(media=BucketPolicy(inline_below=16, thumbnails=True))
+
+
+@pytest.fixture
+def ann(store: Store) -> Namespace:
+    return store.namespace(stores.ANN)
