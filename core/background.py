@@ -8,15 +8,18 @@ from .contents import Contents
 from .database import Database
 from .garbage import run
 from .jobs import Job
+from .links import renew
 from .quantities import nanoseconds
 from .references import Registry
 from .scrubbing import scrub
-from .settings import Collector
+from .settings import Settings
 from .sweeping import sweep
 from .tempo import Tempo
 
 SCRUBBING = timedelta(days=1)
 """How often what is due to be read again is looked for, at least."""
+RENEWING = timedelta(minutes=10)
+"""How often kept links are looked after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +27,27 @@ class Background:
     database: Database
     contents: Contents
     registry: Registry
-    settings: Collector
+    settings: Settings
 
     def jobs(self) -> Iterator[Job]:
         """What is switched on, in the order in which it runs when all is due."""
-        if not self.settings.enabled:
+        if self.contents.presigners:
+            yield Job("links", nanoseconds(RENEWING), self._renew, at_start=True)
+        collector = self.settings.collector
+        if not collector.enabled:
             return
-        yield Job("collect", nanoseconds(self.settings.interval), self._collect)
-        if self.settings.sweep is not None:
-            yield Job("sweep", nanoseconds(self.settings.sweep), self._sweep)
-        if self.settings.scrub is not None:
-            age = nanoseconds(self.settings.scrub)
+        yield Job("collect", nanoseconds(collector.interval), self._collect)
+        if collector.sweep is not None:
+            yield Job("sweep", nanoseconds(collector.sweep), self._sweep)
+        if collector.scrub is not None:
+            age = nanoseconds(collector.scrub)
             yield Job("scrub", min(age, nanoseconds(SCRUBBING)), lambda tempo: self._scrub(age, tempo))
 
+    def _renew(self, tempo: Tempo) -> tuple[str, ...]:
+        return renew(self.database, self.contents, nanoseconds(self.settings.links.ttl), tempo).failed
+
     def _collect(self, tempo: Tempo) -> list[str]:
-        grace = nanoseconds(self.settings.grace)
+        grace = nanoseconds(self.settings.collector.grace)
         done = run(self.database, self.contents, self.registry, grace=grace, tempo=tempo)
         failed = [f"{done.failed} deletions failed; see `davstore gc status`"] if done.failed else []
         return [*done.refused, *failed]

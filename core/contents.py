@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from . import objects, outbox
-from .blobs import BlobStore
+from .blobs import BlobStore, Presigner
 from .database import Database
 from .drafts import RandomDraft
 from .errors import Corrupt, NotFound, StorageUnavailable
@@ -13,11 +13,15 @@ from .staging import Draft, Sealed, Staging
 
 
 class Contents:
-    """The blob stores of an open store, by the names that object rows use; `inline` is among them."""
+    """The blob stores of an open store, by the names that object rows use; `inline` is among them.
+
+    `presigners` are those to which clients can be sent.
+    """
 
     def __init__(self, database: Database, stores: Mapping[str, BlobStore], stagings: Mapping[str, Staging]) -> None:
         self._database = database
         self.stores = stores
+        self.presigners = {name: store for name, store in stores.items() if isinstance(store, Presigner)}
         self._stagings = stagings
 
     def draft(self, bucket: Bucket, also: Sequence[str] = ()) -> Draft:

@@ -36,11 +36,15 @@ Wait = Callable[[float], bool]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`work` is due `every` so many nanoseconds, and says what it had to leave undone."""
+    """`work` is due `every` so many nanoseconds, and says what it had to leave undone.
+
+    One that is for `at_start` is due as well when a server starts.
+    """
 
     name: str
     every: int
     work: Callable[[Tempo], Sequence[str]]
+    at_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class JobState:
 
 class Stopped(Exception):
     """The process is to end, or the lease went to another: the rest is for a later run."""
+
+
+def start(database: Database, every: Sequence[Job]) -> None:
+    """What is for the start is due, unless somebody is at it."""
+    names = [job.name for job in every if job.at_start]
+    if names:
+        with database.write() as tx:
+            tx.execute(update(jobs).where(jobs.c.name.in_(names)).values(last_run=None))
 
 
 def run_due(database: Database, every: Sequence[Job], wait: Wait) -> list[str]:

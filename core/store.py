@@ -140,6 +140,10 @@ class Store:
         """Blobs whose last verdict is older than so many nanoseconds are read and hashed."""
         return scrub(self.database, self.contents, older_than)
 
+    def start_jobs(self) -> None:
+        """The jobs that run at each start of a server are due."""
+        jobs.start(self.database, self._jobs())
+
     def run_due_jobs(self, wait: Wait) -> float:
         """Background jobs that were due and free have run. Returns in how many seconds one will be."""
         every = self._jobs()
@@ -163,7 +167,7 @@ class Store:
             return jobs.states(tx, self._jobs())
 
     def _jobs(self) -> list[Job]:
-        return list(Background(self.database, self.contents, self.registry, self.settings.collector).jobs())
+        return list(Background(self.database, self.contents, self.registry, self.settings).jobs())
 
     def ready(self) -> None:
         """Raises StorageUnavailable where the database does not answer."""

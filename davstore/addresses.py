@@ -72,6 +72,19 @@ def own_origins(environ: Environ, proxies: Networks) -> frozenset[Origin]:
     return frozenset(_origin(one.scheme, one.authority, one.port) for one in seen)
 
 
+def origin(url: str) -> Origin:
+    """Where an absolute URL leads; of anything else an origin that is nobody's."""
+    match = _url.fullmatch(url)
+    return _origin((match[1] or "").lower(), match[2] or "") if match else Origin("", "", "")
+
+
+def is_secure(environ: Environ, proxies: Networks) -> bool:
+    """Whether the client speaks TLS, as far as we, or a trusted proxy, can tell."""
+    direct = environ.get("wsgi.url_scheme", "http")
+    said = _told(environ)[0] if _is_trusted(environ.get("REMOTE_ADDR", ""), proxies) else ""
+    return (said or direct) == "https"
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A scheme and authority under which a client may have reached us."""
@@ -83,14 +96,20 @@ class _Seen:
 
 def _forwarded(environ: Environ, direct: str) -> Iterator[_Seen]:
     """What a trusted proxy says; one that does not tell the client's scheme may have spoken either."""
-    standard = _first(environ, "HTTP_FORWARDED")
-    said = parse_options_header(f"x;{standard}")[1] if standard else {}
-    authority = said.get("host") or _first(environ, "HTTP_X_FORWARDED_HOST") or direct
-    scheme = (said.get("proto") or _first(environ, "HTTP_X_FORWARDED_PROTO")).lower()
+    scheme, host = _told(environ)
+    authority = host or direct
     for one in (scheme,) if scheme else DEFAULT_PORTS:
         yield _Seen(one, authority)
         if port := _first(environ, "HTTP_X_FORWARDED_PORT"):
             yield _Seen(one, authority, port)
+
+
+def _told(environ: Environ) -> tuple[str, str]:
+    """The client's scheme and host, as a proxy tells them; "" for what it does not."""
+    standard = _first(environ, "HTTP_FORWARDED")
+    said = parse_options_header(f"x;{standard}")[1] if standard else {}
+    scheme = (said.get("proto") or _first(environ, "HTTP_X_FORWARDED_PROTO")).lower()
+    return scheme, said.get("host") or _first(environ, "HTTP_X_FORWARDED_HOST")
 
 
 def _first(environ: Environ, key: str) -> str:

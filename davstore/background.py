@@ -33,10 +33,18 @@ def run(open_store: Callable[[], Store]) -> None:
     ending = Ending()
     store = open_store()
     try:
+        _start(store)
         while not ending.wait(min(_run_due(store, ending), LONGEST_WAIT)):
             pass
     finally:
         store.close()
+
+
+def _start(store: Store) -> None:
+    try:
+        store.start_jobs()
+    except Refusal as refusal:
+        log.warning("background jobs may start late: %s", refusal)
 
 
 def _run_due(store: Store, ending: Ending) -> float:

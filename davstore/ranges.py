@@ -4,9 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .request import Request
+
 MOST = 64
 """Ranges in one request; who asks for more gets everything."""
 SPEC = re.compile(r"[ \t]*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))?[ \t]*", re.ASCII)
+PLAIN = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,14 @@ def requested(header: str, size: int) -> tuple[Span, ...] | None:
     if not size and any(suffix and int(suffix) for _, _, suffix in specs):
         return None
     return coalesced([span for span in spans if len(span) > 0])
+
+
+def are_plain(request: Request) -> bool:
+    """Whether any other server would send the same bytes: it sees no condition, and no range or a single simple one."""
+    header = request.header("Range")
+    return (not header or PLAIN.fullmatch(header) is not None) and not any(
+        name.startswith("HTTP_IF") for name in request.environ
+    )
 
 
 def _span(first: str | None, last: str | None, suffix: str | None, size: int) -> Span:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from core.errors import Corrupt, NotFound, PreconditionFailed
 from core.model import SECOND, Kind, Node
 
-from . import conditions, pages, ranges
+from . import acceleration, conditions, pages, ranges, redirects
 from .dates import http_date, parsed
 from .live import media_type
 from .ranges import Span
@@ -57,12 +57,19 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
     headers = [*validators, ("Accept-Ranges", "bytes"), *_described(request, node)]
     spans = _spans(request, node)
     if spans is None:
-        return _whole(request, node, headers)
-    if not spans:
+        return _elsewhere(request, node, headers, None) or _whole(request, node, headers)
+    if len(spans) == 0:
         return Response(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, [*headers, ("Content-Range", f"bytes */{node.size}")]
         )
-    return _part(request, node, headers, spans[0]) if len(spans) == 1 else _parts(request, node, headers, spans)
+    if len(spans) > 1:
+        return _parts(request, node, headers, spans)
+    return _elsewhere(request, node, headers, spans[0]) or _part(request, node, headers, spans[0])
+
+
+def _elsewhere(request: Request, node: Node, headers: Headers, span: Span | None) -> Response | None:
+    """The answer by which another server sends the content, or the span of it."""
+    return redirects.redirect(request, node, headers) or acceleration.hand_over(request, node, headers, span)
 
 
 def _evaluated(request: Request, node: Node) -> int | None:

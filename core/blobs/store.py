@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..model import Instant
 from ..staging import Sealed
@@ -79,8 +79,11 @@ class BlobStore(Protocol):
         ...
 
 
+@runtime_checkable
 class Presigner(Protocol):
     """A blob store whose server gives a blob to whoever has a URL that we signed."""
+
+    name: str
 
     def presigned(self, key: str, *, seconds: int, signed_at: Instant | None, media_type: str, disposition: str) -> str:
         """A URL with which anybody can GET the blob for so many seconds after `signed_at` (None: from now on).

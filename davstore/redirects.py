@@ -1,0 +1,90 @@
+"""Redirects: which clients are sent to the storage itself for a file's bytes, and to which URL.
+
+docs/serving.md has the table of clients in words, and where each line of it was measured.
+"""
+
+import re
+import time
+from http import HTTPStatus
+from typing import Literal
+
+from core.links import Link, sign
+from core.model import SECOND, Instant, Node
+from core.quantities import nanoseconds
+
+from . import ranges
+from .addresses import is_secure, origin, own_origins
+from .live import media_type
+from .request import Headers, Request, Response
+
+FOLLOWERS = re.compile(r"(?:rclone|curl|Lavf|VLC|libmpv|mpv)[/ ]", re.IGNORECASE)
+"""User-Agents, from their start, of programs that follow a redirect and keep their credentials to themselves."""
+BROWSERS = re.compile(r"Mozilla/5\.0 \(.*(?:Firefox|Chrome|Version|CriOS|FxiOS)/")
+DISGUISED = re.compile(r"KIO/|Konqueror|mirall|Electron/|Microsoft|Office|compatible;", re.IGNORECASE)
+"""Who calls itself a browser, and is something else, or nobody knows what it does with a redirect."""
+OPENING = frozenset(("", "navigate", "no-cors"))
+"""Sec-Fetch-Mode of what a browser may read from everywhere; a script's request would fail at the other origin."""
+UNMATCHED = frozenset(("Content-Security-Policy", "Repr-Digest"))
+"""What is due to the client and no storage would send."""
+
+
+def redirect(request: Request, node: Node, headers: Headers) -> Response | None:
+    """The answer that sends the client to the storage, where it is one that gets there. Never for HEAD.
+
+    `headers` are those of the answer that it would get from us.
+    """
+    if node.content is None:
+        return None
+    store = request.namespace.contents.presigners.get(node.content.storage)
+    if store is None:
+        return None
+    storage = request.settings.storages[store.name]
+    if node.size < storage.redirect_min or not _follows(request, storage.redirect):
+        return None
+    told = dict(headers)
+    if UNMATCHED & told.keys() or not ranges.are_plain(request):
+        return None
+    now = Instant(time.time_ns())
+    ttl = nanoseconds(storage.presign_ttl)
+    link = sign(store, node.content.key, ttl, now, media_type(node), told["Content-Disposition"])
+    return _sent(request, link, told["Cache-Control"], now) if _is_safe(request, link.url) else None
+
+
+def _follows(request: Request, policy: Literal["auto", "never", "always"]) -> bool:
+    if request.method != "GET" or policy == "never":
+        return False
+    return policy == "always" or _is_known(request)
+
+
+def _is_known(request: Request) -> bool:
+    agent = request.header("User-Agent")
+    if not BROWSERS.match(agent):
+        return FOLLOWERS.match(agent) is not None
+    return not DISGUISED.search(agent) and request.header("Sec-Fetch-Mode") in OPENING and not _is_in_our_page(request)
+
+
+def _is_in_our_page(request: Request) -> bool:
+    """Our pages may show what comes from us alone, as their Content-Security-Policy says."""
+    referrer = request.header("Referer")
+    return request.header("Sec-Fetch-Mode") == "no-cors" and origin(referrer).host in _own_hosts(request)
+
+
+def _is_safe(request: Request, url: str) -> bool:
+    """rclone sends its password on to any port of the same host; and nothing goes from https to http."""
+    there = origin(url)
+    is_downgrade = there.scheme != "https" and is_secure(request.environ, request.settings.server.trusted_proxies)
+    return there.host not in _own_hosts(request) and not is_downgrade
+
+
+def _own_hosts(request: Request) -> set[str]:
+    return {own.host for own in own_origins(request.environ, request.settings.server.trusted_proxies)}
+
+
+def _sent(request: Request, link: Link, caching: str, now: Instant) -> Response:
+    """Who must ask us each time for the bytes must do so for the URL. It is kept until its successor is there, when
+    half of its life is left."""
+    is_old = request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+    lasting = "no-cache" if "no-cache" in caching else f"max-age={(link.renewed - now) // SECOND}"
+    headers = [("Location", link.url), ("Cache-Control", f"private, {lasting}"), ("Content-Type", "text/plain")]
+    status = HTTPStatus.FOUND if is_old else HTTPStatus.TEMPORARY_REDIRECT
+    return Response(status, headers, (b"The file is at the URL in the Location header.\n",))
