@@ -19,8 +19,10 @@ from .request import Headers, Request, Response
 
 FILES, STORAGE = "/-/blobs", "/-/s3"
 """nginx's internal locations."""
-OWN = frozenset(("Accept-Ranges",))
-"""What nginx says itself of the files that it sends."""
+CARRIED = {"Cache-Control": "X-Davstore-Cache-Control", "Content-Disposition": "X-Davstore-Disposition"}
+"""What nginx would keep even where it finds no bytes and asks us again: these it copies only when it has some."""
+OWN = "Accept-Ranges"
+"""What nginx says by itself."""
 
 
 def hand_over(request: Request, node: Node, headers: Headers, span: Span | None) -> Response | None:
@@ -30,15 +32,17 @@ def hand_over(request: Request, node: Node, headers: Headers, span: Span | None)
     """
     if node.content is None or request.method != "GET" or not _is_nginx(request):
         return None
-    contents, name = request.namespace.contents, node.content.storage
-    described = [*headers, ("Content-Type", media_type(node))]
-    if name in contents.presigners:
-        return _from_storage(request, contents.presigners[name], node.content, described, span)
-    is_file = name in contents.stores and contents.stores[name].type == "local" and ranges.are_plain(request)
-    if not is_file or _size(contents.stores[name], node.content) != node.size:
+    contents, storage = request.namespace.contents, node.content.storage
+    described = [(CARRIED.get(name, name), value) for name, value in headers if name != OWN]
+    described.append(("Content-Type", media_type(node)))
+    if storage in contents.presigners:
+        return _from_storage(request, contents.presigners[storage], node.content, described, span)
+    store = contents.stores.get(storage)
+    if store is None or store.type != "local" or not ranges.is_plain(request, span):
         return None
-    place = ("X-Accel-Redirect", f"{FILES}/{name}/{node.content.key}")
-    return Response(200, [*(header for header in described if header[0] not in OWN), place])
+    if _size(store, node.content) != node.size:
+        return None
+    return Response(200, [*described, ("X-Accel-Redirect", f"{FILES}/{storage}/{node.content.key}")])
 
 
 def _is_nginx(request: Request) -> bool:

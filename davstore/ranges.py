@@ -43,12 +43,11 @@ def requested(header: str, size: int) -> tuple[Span, ...] | None:
     return coalesced([span for span in spans if len(span) > 0])
 
 
-def are_plain(request: Request) -> bool:
-    """Whether any other server would send the same bytes: it sees no condition, and no range or a single simple one."""
+def is_plain(request: Request, span: Span | None) -> bool:
+    """Whether any server would send the same bytes, `span` or all: there is no condition, and no or a simple range."""
     header = request.header("Range")
-    return (not header or PLAIN.fullmatch(header) is not None) and not any(
-        name.startswith("HTTP_IF") for name in request.environ
-    )
+    is_alike = PLAIN.fullmatch(header) is not None and span is not None if header else True
+    return is_alike and not any(name.startswith("HTTP_IF") for name in request.environ)
 
 
 def _span(first: str | None, last: str | None, suffix: str | None, size: int) -> Span:

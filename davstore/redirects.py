@@ -15,6 +15,7 @@ from core.quantities import nanoseconds
 from . import ranges
 from .addresses import is_secure, origin, own_origins
 from .live import media_type
+from .ranges import Span
 from .request import Headers, Request, Response
 
 FOLLOWERS = re.compile(r"(?:rclone|curl|Lavf|VLC|libmpv|mpv)[/ ]", re.IGNORECASE)
@@ -28,8 +29,9 @@ UNMATCHED = frozenset(("Content-Security-Policy", "Repr-Digest"))
 """What is due to the client and no storage would send."""
 
 
-def redirect(request: Request, node: Node, headers: Headers) -> Response | None:
-    """The answer that sends the client to the storage, where it is one that gets there. Never for HEAD.
+def redirect(request: Request, node: Node, headers: Headers, span: Span | None) -> Response | None:
+    """The answer that sends the client to the storage for the content, or the span of it; None for who might not get
+    there with it. Never for HEAD.
 
     `headers` are those of the answer that it would get from us.
     """
@@ -42,7 +44,7 @@ def redirect(request: Request, node: Node, headers: Headers) -> Response | None:
     if node.size < storage.redirect_min or not _follows(request, storage.redirect):
         return None
     told = dict(headers)
-    if UNMATCHED & told.keys() or not ranges.are_plain(request):
+    if UNMATCHED & told.keys() or not ranges.is_plain(request, span):
         return None
     now = Instant(time.time_ns())
     ttl = nanoseconds(storage.presign_ttl)

@@ -69,7 +69,7 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
 
 def _elsewhere(request: Request, node: Node, headers: Headers, span: Span | None) -> Response | None:
     """The answer by which another server sends the content, or the span of it."""
-    return redirects.redirect(request, node, headers) or acceleration.hand_over(request, node, headers, span)
+    return redirects.redirect(request, node, headers, span) or acceleration.hand_over(request, node, headers, span)
 
 
 def _evaluated(request: Request, node: Node) -> int | None:

@@ -1,0 +1,27 @@
+"""A server with every storage and every way to deliver, for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.parts.nginx import Nginx
+from tests.parts.server import DavServer
+from tests.serving.drive import CONFIG, Drive, configured
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "serving" in item.path.parts and "drive" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
+    folder = tmp_path_factory.mktemp("serving")
+    data = folder / "data"
+    server = DavServer(data, "--config", str(configured(folder, CONFIG)))
+    nginx = Nginx(folder / "nginx", server.port, data / "blobs")
+    with server, nginx:
+        drive = Drive(server, nginx, ("local", "rows", "inline"))
+        drive.fill()
+        yield drive

@@ -1,0 +1,146 @@
+"""X-Accel: nginx sends the bytes, and nobody but nginx hears of it."""
+
+import http.client
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.parts.nginx import SECRET, Nginx
+from tests.serving.drive import Drive, ask
+from tests.serving.rows import FILES, FILM, VIDEO
+
+INTERNAL = ("x-accel", "x-davstore", "x-sendfile", "x-amz")
+TRICKS = (
+    {"X-Davstore-Accel": "yes"},
+    {"X-Davstore-Accel": SECRET[:-1]},
+    {"X-Davstore-Accel": ""},
+    {"X-Sendfile-Type": "X-Accel-Redirect", "X-Accel-Mapping": "/=/-/blobs/"},
+    {"X-Accel-Redirect": "/-/blobs/local/", "X-Davstore-Url": "http://127.0.0.1/", "X-Davstore-Range": "bytes=0-1"},
+    {"X-Accel-Buffering": "no", "X-Accel-Expires": "9", "X-Accel-Limit-Rate": "1"},
+)
+FILM_PATH = f"/local/{FILM.url}"
+
+
+@pytest.fixture
+def blob(drive: Drive) -> Path:
+    """The film's bytes on the disk."""
+    return next(drive.blobs.glob(f"local/*/*/{FILM.etag.strip(chr(34))}.*"))
+
+
+def test_nginx_is_told_where_the_bytes_are_and_gets_none(drive: Drive, blob: Path) -> None:
+    answer = ask(f"{drive.server.url}{FILM_PATH}", sent={"X-Davstore-Accel": SECRET})
+
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["x-accel-redirect"] == f"/-/blobs/local/{blob.relative_to(drive.blobs)}"
+
+
+def test_the_bytes_are_those_that_nginx_finds(drive: Drive, blob: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other" / blob.relative_to(drive.blobs)
+    other.parent.mkdir(parents=True)
+    other.write_bytes(VIDEO[::-1])
+
+    with Nginx(tmp_path / "nginx", drive.server.port, tmp_path / "other") as nginx:
+        assert ask(f"{nginx.url}{FILM_PATH}").body == VIDEO[::-1]
+        assert ask(f"{nginx.url}{FILM_PATH}", sent={"Range": "bytes=5-9"}).body == VIDEO[::-1][5:10]
+
+
+@pytest.mark.parametrize("sent", TRICKS, ids=repr)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("mode", ["stream", "x-accel"])
+def test_no_client_sees_an_internal_header_whatever_it_sends(
+    drive: Drive, mode: str, method: str, sent: dict[str, str]
+) -> None:
+    for bucket in drive.buckets:
+        for file in FILES:
+            url = f"http://127.0.0.1:{drive.port(mode)}/{bucket}/{file.url}"
+            for more in ({}, {"Range": "bytes=0-1"}, {"If-Range": '"x"'}, {"If-None-Match": file.etag}):
+                answer = ask(url, method, {**sent, **more})
+
+                assert not [name for name in answer.headers if name.startswith(INTERNAL)]
+                assert answer.status != 200 or int(answer.headers["content-length"]) == len(file.content)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "/-/s3",
+            "/-/s3/",
+            "/-/s3?x=1",
+            "/%2d/s3",
+            "/-/blobs/",
+            "/-/blobs/local/",
+            "/-/blobs/none/x",
+            "/-/blobs/../s3",
+        ),
+        *("/-/blobs/local/{key}", "/%2D/blobs/local/{key}", "//-/blobs//local/{key}", "/-/./blobs/local/{key}"),
+        *("/x/../-/blobs/local/{key}", "/-/blobs/local/.davstore-storage", "/-/blobs/local/../davstore.db"),
+        *("/-/blobs/local../davstore.db", "/-/blobs/local/%2e%2e/davstore.db"),
+    ],
+)
+def test_no_client_gets_to_an_internal_location(drive: Drive, blob: Path, target: str) -> None:
+    answer = ask(drive.nginx.url + target.format(key=blob.relative_to(drive.blobs)), sent=TRICKS[4])
+
+    assert answer.status in {400, 404}
+    assert len(answer.body) < 1000
+
+
+@contextmanager
+def hidden(blob: Path) -> Iterator[None]:
+    aside = blob.with_suffix(".aside")
+    blob.rename(aside)
+    try:
+        yield
+    finally:
+        aside.rename(blob)
+
+
+def test_what_nginx_cannot_read_comes_from_the_server(drive: Drive, tmp_path: Path) -> None:
+    """As where davstore's blobs are on a disk that nginx does not see, or may not read."""
+    with Nginx(tmp_path / "nginx", drive.server.port, tmp_path / "nowhere") as nginx:
+        for sent in ({}, {"Range": "bytes=5-9"}, {"Want-Repr-Digest": "sha-256=1"}):
+            assert ask(f"{nginx.url}{FILM_PATH}", sent=sent) == ask(f"{drive.server.url}{FILM_PATH}", sent=sent)
+
+
+def test_a_storage_that_nginx_does_not_know_is_served_all_the_same(drive: Drive, tmp_path: Path) -> None:
+    changes = {"location /-/blobs/local/": "location /-/blobs/unknown/"}
+
+    with Nginx(tmp_path / "nginx", drive.server.port, drive.blobs, changes) as nginx:
+        assert ask(f"{nginx.url}{FILM_PATH}") == ask(f"{drive.server.url}{FILM_PATH}")
+
+
+def test_with_another_secret_the_server_streams(drive: Drive, tmp_path: Path) -> None:
+    with Nginx(tmp_path / "nginx", drive.server.port, tmp_path / "nowhere", {SECRET: "a-secret-of-others"}) as nginx:
+        assert ask(f"{nginx.url}{FILM_PATH}").body == VIDEO
+
+
+@pytest.mark.parametrize("mode", ["stream", "x-accel"])
+def test_a_blob_that_is_gone_is_an_error_and_no_file(drive: Drive, blob: Path, mode: str) -> None:
+    drive.server.expect_log("its blob is missing")
+
+    with hidden(blob):
+        answer = ask(f"http://127.0.0.1:{drive.port(mode)}{FILM_PATH}")
+
+    assert answer.status == 500
+    assert not {"etag", "content-disposition", "accept-ranges"} & answer.headers.keys()
+
+
+@pytest.mark.parametrize("mode", ["stream", "x-accel"])
+@pytest.mark.parametrize("sent", [{}, {"Range": f"bytes={len(VIDEO) - 9}-"}], ids=["whole", "range"])
+def test_a_blob_that_is_cut_off_is_never_a_short_file(
+    drive: Drive, blob: Path, mode: str, sent: dict[str, str]
+) -> None:
+    drive.server.expect_log("conversation: GET b'/local/")
+    size = blob.stat().st_size
+    copy = blob.with_suffix(".copy")
+    shutil.copy2(blob, copy)
+    os.truncate(blob, size // 2)
+    try:
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            ask(f"http://127.0.0.1:{drive.port(mode)}{FILM_PATH}", sent=sent)
+    finally:
+        copy.replace(blob)
