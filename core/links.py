@@ -54,7 +54,7 @@ class _Due(NamedTuple):
 Row = dict[str, Any]
 
 
-def sign(store: Presigner, key: str, ttl: int, now: Instant, media_type: str, disposition: str = "") -> Link:
+def sign(store: Presigner, key: str, ttl: int, now: Instant, media_type: str, disposition: str) -> Link:
     """The blob's link, with at least half of `ttl` (nanoseconds) left.
 
     The time of signing is rounded down to half of it, so whoever asks within one half, anywhere, gets the same URL.
@@ -122,7 +122,7 @@ def _signed(store: Presigner, due: Sequence[_Due], ttl: int, failed: dict[str, N
     for one in due:
         kind = one.media_type if HARMLESS.fullmatch(one.media_type or "") else UNTOLD
         try:
-            link = sign(store, one.key, ttl, one.now, kind or UNTOLD)
+            link = sign(store, one.key, ttl, one.now, kind or UNTOLD, "inline")
         except Refusal as refusal:
             failed[str(refusal)] = None
             continue

@@ -6,11 +6,11 @@ config/nginx.conf is the other side of it.
 import hmac
 import time
 
-from core.blobs import BlobStore, Presigner
 from core.errors import StorageUnavailable
 from core.links import sign
 from core.model import Descriptor, Instant, Node
 from core.quantities import nanoseconds
+from core.storage_settings import LocalStorage, S3Storage
 
 from . import ranges
 from .live import media_type
@@ -32,17 +32,17 @@ def hand_over(request: Request, node: Node, headers: Headers, span: Span | None)
     """
     if node.content is None or request.method != "GET" or not _is_nginx(request):
         return None
-    contents, storage = request.namespace.contents, node.content.storage
+    name = node.content.storage
+    storage = request.settings.storages.get(name)
     described = [(CARRIED.get(name, name), value) for name, value in headers if name != OWN]
     described.append(("Content-Type", media_type(node)))
-    if storage in contents.presigners:
-        return _from_storage(request, contents.presigners[storage], node.content, described, span)
-    store = contents.stores.get(storage)
-    if store is None or store.type != "local" or not ranges.is_plain(request, span):
+    if isinstance(storage, S3Storage):
+        return _from_storage(request, storage, node.content, described, span)
+    if not isinstance(storage, LocalStorage) or not ranges.is_plain(request, span):
         return None
-    if _size(store, node.content) != node.size:
+    if _size(request, node.content) != node.size:
         return None
-    return Response(200, [*described, ("X-Accel-Redirect", f"{FILES}/{storage}/{node.content.key}")])
+    return Response(200, [*described, ("X-Accel-Redirect", f"{FILES}/{name}/{node.content.key}")])
 
 
 def _is_nginx(request: Request) -> bool:
@@ -52,19 +52,21 @@ def _is_nginx(request: Request) -> bool:
     return server.delivery == "x-accel" and hmac.compare_digest(given.encode(), server.accel_secret.encode())
 
 
-def _size(store: BlobStore, blob: Descriptor) -> int | None:
+def _size(request: Request, blob: Descriptor) -> int | None:
     """The file's own length, which nginx would believe."""
     try:
-        return store.size(blob.key)
+        return request.namespace.contents.store(blob.storage).size(blob.key)
     except StorageUnavailable:
         return None
 
 
 def _from_storage(
-    request: Request, store: Presigner, blob: Descriptor, headers: Headers, span: Span | None
+    request: Request, storage: S3Storage, blob: Descriptor, headers: Headers, span: Span | None
 ) -> Response:
     """nginx takes the range from us: the client's own may be conditional, or one that the storage does not know."""
-    ttl = nanoseconds(request.settings.storages[store.name].presign_ttl)
-    link = sign(store, blob.key, ttl, Instant(time.time_ns()), dict(headers)["Content-Type"])
+    told = dict(headers)
+    kind, disposition = told["Content-Type"], told[CARRIED["Content-Disposition"]]
+    store = request.namespace.contents.presigners[blob.storage]
+    link = sign(store, blob.key, nanoseconds(storage.presign_ttl), Instant(time.time_ns()), kind, disposition)
     wanted = [("X-Davstore-Range", f"bytes={span.start}-{span.end - 1}")] if span else []
     return Response(200, [*headers, ("X-Accel-Redirect", STORAGE), ("X-Davstore-Url", link.url), *wanted])

@@ -11,6 +11,7 @@ from typing import Literal
 from core.links import Link, sign
 from core.model import SECOND, Instant, Node
 from core.quantities import nanoseconds
+from core.storage_settings import S3Storage
 
 from . import ranges
 from .addresses import is_secure, origin, own_origins
@@ -35,12 +36,9 @@ def redirect(request: Request, node: Node, headers: Headers, span: Span | None) 
 
     `headers` are those of the answer that it would get from us.
     """
-    if node.content is None:
+    storage = request.settings.storages.get(node.content.storage) if node.content else None
+    if node.content is None or not isinstance(storage, S3Storage):
         return None
-    store = request.namespace.contents.presigners.get(node.content.storage)
-    if store is None:
-        return None
-    storage = request.settings.storages[store.name]
     if node.size < storage.redirect_min or not _follows(request, storage.redirect):
         return None
     told = dict(headers)
@@ -48,6 +46,7 @@ def redirect(request: Request, node: Node, headers: Headers, span: Span | None) 
         return None
     now = Instant(time.time_ns())
     ttl = nanoseconds(storage.presign_ttl)
+    store = request.namespace.contents.presigners[node.content.storage]
     link = sign(store, node.content.key, ttl, now, media_type(node), told["Content-Disposition"])
     return _sent(request, link, told["Cache-Control"], now) if _is_safe(request, link.url) else None
 

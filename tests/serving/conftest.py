@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts.nginx import Nginx
+from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
 from tests.serving.drive import CONFIG, Drive, configured
 
@@ -16,12 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
+def drive(tmp_path_factory: pytest.TempPathFactory, seaweedfs: SeaweedFS) -> Iterator[Drive]:
     folder = tmp_path_factory.mktemp("serving")
     data = folder / "data"
-    server = DavServer(data, "--config", str(configured(folder, CONFIG)))
+    environ = {**seaweedfs.environ, "AWS_S3_BUCKET": seaweedfs.bucket(), "AWS_S3_ENDPOINT": seaweedfs.endpoint}
+    server = DavServer(data, "--config", str(configured(folder, CONFIG)), environ=environ)
     nginx = Nginx(folder / "nginx", server.port, data / "blobs")
     with server, nginx:
-        drive = Drive(server, nginx, ("local", "rows", "inline"))
+        drive = Drive(server, nginx, seaweedfs)
         drive.fill()
         yield drive

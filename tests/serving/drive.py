@@ -7,12 +7,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.parts.nginx import SECRET, Nginx
-from tests.parts.server import PASSWORD, USER, DavServer, basic
+from tests.parts.seaweedfs import SeaweedFS
+from tests.parts.server import DavServer
 from tests.serving.rows import FILES, MODIFIED
 
 OF_THE_CONNECTION = {"date", "server", "connection", "keep-alive"}
 HOST = "localhost"
 """The name by which clients know the server: another than the storage's, which is an address."""
+PRESIGN_TTL = 4
+"""Seconds, of storage `brief`."""
 CONFIG = f"""
 [server]
 anonymous = "read"
@@ -22,11 +25,30 @@ accel_secret = "{SECRET}"
 [storages.rows]
 type = "db"
 
+[storages.brief]
+type = "s3"
+prefix = "brief"
+redirect = "always"
+redirect_min = 0
+presign_ttl = "{PRESIGN_TTL}s"
+
+[storages.s3main]
+type = "s3"
+prefix = "main"
+
 [buckets.local]
 inline_below = 0
 
 [buckets.rows]
 storage = "rows"
+inline_below = 0
+
+[buckets.s3]
+storage = "s3main"
+inline_below = 0
+
+[buckets.brief]
+storage = "brief"
 inline_below = 0
 
 [buckets.inline]
@@ -45,7 +67,9 @@ class Answer:
 class Drive:
     server: DavServer
     nginx: Nginx
-    buckets: Sequence[str]
+    seaweedfs: SeaweedFS
+    buckets: Sequence[str] = ("local", "rows", "inline", "s3")
+    """One for each storage on which the contract holds."""
 
     @property
     def blobs(self) -> Path:
@@ -57,10 +81,11 @@ class Drive:
 
     def fill(self) -> None:
         """Every bucket has every file."""
-        for bucket in self.buckets:
+        for bucket in (*self.buckets, "brief"):
             for file in FILES:
                 headers = {"X-OC-Mtime": str(MODIFIED), "Content-Type": file.kind}
-                self.server.request("PUT", f"/{bucket}/{file.url}", file.content, headers)
+                answer = self.server.request("PUT", f"/{bucket}/{file.url}", file.content, headers)
+                assert answer.status in {201, 204}, answer
 
 
 def ask(url: str, method: str = "GET", sent: Mapping[str, str] | None = None, host: str = "") -> Answer:
@@ -79,10 +104,6 @@ def ask(url: str, method: str = "GET", sent: Mapping[str, str] | None = None, ho
     headers = {name: value for name, value in fields if name not in OF_THE_CONNECTION}
     assert len(headers) == len([name for name, _ in fields if name not in OF_THE_CONNECTION]), f"twice: {fields}"
     return Answer(response.status, headers, body)
-
-
-def signed_in() -> dict[str, str]:
-    return {"Authorization": basic(USER, PASSWORD)}
 
 
 def configured(folder: Path, text: str) -> Path:
