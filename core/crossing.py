@@ -8,7 +8,7 @@ from . import buckets, guards, objects, subtrees
 from .contents import Contents
 from .database import Database
 from .errors import NotFound, StorageUnavailable
-from .model import SECOND, Bucket, ObjectId, Path
+from .model import SECOND, Bucket, Caller, ObjectId, Path
 from .objects import BlobNeeded
 
 HOLD = 3600 * SECOND
@@ -20,14 +20,14 @@ ATTEMPTS = 5
 T = TypeVar("T")
 
 
-def bring(database: Database, contents: Contents, source: Path, target: Path, *, history: bool) -> None:
+def bring(database: Database, contents: Contents, caller: Caller, source: Path, target: Path, *, history: bool) -> None:
     """The target's bucket has a held object of every content below the source, with `history` of the versions too.
 
     One content after the other, each in transactions of its own, so that memory and locks stay small. Nothing visible
     changes. Raises NotFound.
     """
     with database.read() as tx:
-        place = guards.source(tx, source)
+        place = guards.source(tx, caller, source)
         bucket = buckets.find(tx, target[0])
         missing = subtrees.lacking(tx, place.node.id, bucket, history=history) if place.node and bucket else []
     if bucket:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from . import guards, tree, uids
 from .database import AnyRow, Query, Transaction
 from .errors import NotFound
-from .model import Instant, NodeId, ObjectId, moment
+from .model import OPERATOR, Instant, NodeId, ObjectId, moment
 from .paths import parse, text
 from .references import Registry
 from .schema import buckets, holds, nodes, objects, renditions, trash, versions
@@ -53,7 +53,7 @@ def _objects() -> Query:
 
 def _wanted(tx: Transaction, about: str) -> ColumnElement[bool]:
     if about.startswith("/"):
-        return objects.c.id == guards.found(tx, parse(about)).object
+        return objects.c.id == guards.found(tx, OPERATOR, parse(about)).object
     return objects.c.uid == about if uids.is_uid(about) else objects.c.digest == about.lower()
 
 

@@ -13,9 +13,9 @@ def place(tx: Transaction, caller: Caller, path: Path, expect: Expect) -> Place:
 
     Raises PreconditionFailed, NoParent, IsACollection, Forbidden, Locked.
     """
-    guards.holds(tx, expect)
+    guards.holds(tx, caller, expect)
     guards.fillable(tx, path)
-    found = guards.target(tx, path)
+    found = guards.target(tx, caller, path)
     if found.node and found.node.is_collection:
         raise IsACollection(path)
     if found.node and found.node.kind is not Kind.FILE:

@@ -1,26 +1,33 @@
 """What a write needs before it may change anything: the right to, the caller's expectations, and the lock tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import buckets, locks, places
+from . import buckets, locks, places, reach
 from .database import Transaction
 from .errors import Forbidden, IsACollection, NoParent, NotFound
-from .model import BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
+from .model import Access, BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
 from .places import Place
 
 BUCKETS = "buckets are made and removed with `davstore bucket`"
 """Why the root takes no writes."""
+NOT_YOURS = "it is, or holds, a document of somebody else's"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The tree as the committing transaction sees it (model.Look)."""
+    """The tree as the committing transaction shows it to a caller (model.Look)."""
 
     tx: Transaction
+    caller: Caller
+
+    def find(self, path: Path) -> Place | None:
+        """Where the path leads, without what the caller may not see; None where there is no such bucket."""
+        place = places.resolve(self.tx, path)
+        return place and _seen(place, self.caller)
 
     def place(self, path: Path) -> Place:
         """Raises NotFound where there is no such bucket."""
-        place = places.resolve(self.tx, path)
+        place = self.find(path)
         if place is None:
             raise NotFound(path, "there is no such bucket")
         return place
@@ -28,11 +35,11 @@ class Situation:
     def node(self, path: Path) -> Node | None:
         if not path:
             return root()
-        place = places.resolve(self.tx, path)
+        place = self.find(path)
         return place.node if place else None
 
     def locks(self, path: Path) -> tuple[Lock, ...]:
-        place = places.resolve(self.tx, path) if path else None
+        place = self.find(path) if path else None
         return locks.covering(self.tx, place) if place else ()
 
 
@@ -42,10 +49,19 @@ def root() -> Node:
     return Node(NodeId(0), "root", BucketId(0), (), Kind.COLLECTION, 0, "", epoch, epoch, 0, mode=0o755)
 
 
-def holds(tx: Transaction, expect: Expect) -> None:
+def _seen(place: Place, caller: Caller) -> Place:
+    if not place.accesses:
+        return place
+    parent = place.parent if place.above.readable(caller) else None
+    if place.node is None or place.access.readable(caller):
+        return replace(place, parent=parent)
+    return replace(place, parent=parent, node=None, is_hidden=True)
+
+
+def holds(tx: Transaction, caller: Caller, expect: Expect) -> None:
     """Raises PreconditionFailed where the caller's check does."""
     if expect.check:
-        expect.check(Situation(tx))
+        expect.check(Situation(tx, caller))
 
 
 def writable(path: Path, caller: Caller, *, deep: int = 2) -> None:
@@ -64,24 +80,52 @@ def fillable(tx: Transaction, path: Path) -> None:
         raise Forbidden(path, BUCKETS)
 
 
-def source(tx: Transaction, path: Path) -> Place:
+def source(tx: Transaction, caller: Caller, path: Path) -> Place:
     """Raises NotFound."""
-    place = Situation(tx).place(path)
+    place = Situation(tx, caller).place(path)
     if place.node is None:
         raise NotFound(path)
     return place
 
 
-def found(tx: Transaction, path: Path) -> Node:
+def found(tx: Transaction, caller: Caller, path: Path) -> Node:
     """Raises NotFound."""
-    node = source(tx, path).node
+    node = source(tx, caller, path).node
     assert node
     return node
 
 
-def target(tx: Transaction, path: Path) -> Place:
-    """The place of a write, whose parent is there. Raises NoParent."""
-    place = places.resolve(tx, path)
+def target(tx: Transaction, caller: Caller, path: Path) -> Place:
+    """The place of a write, whose parent is there. Raises NoParent, and Forbidden where the caller may not write."""
+    place = Situation(tx, caller).find(path)
     if place is None or place.parent is None:
         raise NoParent(path, "the collection that should hold it is not there")
+    if place.is_hidden:
+        raise Forbidden(path, "the name is taken")
+    changeable(place, caller)
     return place
+
+
+def changeable(place: Place, caller: Caller) -> None:
+    """The caller may write what is there, or make it. Raises Forbidden."""
+    if not place.access.writable(caller):
+        raise Forbidden(place.path, NOT_YOURS)
+
+
+def removable(tx: Transaction, place: Place, caller: Caller) -> None:
+    """The caller may take the name away, and all that is below it. Raises Forbidden."""
+    every = [place.above, place.access, *_below(tx, place)]
+    if not all(access.writable(caller) for access in every):
+        raise Forbidden(place.path, NOT_YOURS)
+
+
+def copyable(tx: Transaction, place: Place, caller: Caller) -> None:
+    """The caller may read all that is below it. Raises Forbidden."""
+    if not all(access.readable(caller) for access in _below(tx, place)):
+        raise Forbidden(place.path, "it holds what you may not read")
+
+
+def _below(tx: Transaction, place: Place) -> list[Access]:
+    if not place.accesses or place.node is None or not place.node.is_collection:
+        return []
+    return reach.below(tx, place.node.id)

@@ -4,7 +4,7 @@ Times are `Instant`s: nanoseconds since the Unix epoch, UTC, as POSIX file times
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal, NewType, Protocol
@@ -59,6 +59,71 @@ class Caller:
     name: str = ""
     admin: bool = False
     may_write: bool = True
+    unbound: bool = False
+    """No visibility binds them: who runs commands on the server's machine reads its disk anyway."""
+
+
+OPERATOR = Caller("admin", admin=True, unbound=True)
+"""Who runs commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the nodes on a path come to, the nearest winning.
+
+    A document is a collection with an owner, and all below it is the document's; a file outside every document may
+    have an owner of its own. What has none is everybody's whom the server lets in.
+    """
+
+    visibility: Visibility = "private"
+    owner: str = ""
+    in_document: bool = False
+    is_local: bool = True
+
+    def of(self, kind: Kind, owner: str, visibility: Visibility | None, is_local: bool | None) -> "Access":
+        """Of a member, by what its row says."""
+        access = self
+        if owner and kind == Kind.COLLECTION:
+            access = replace(access, owner=owner, in_document=True)
+        elif owner and not self.in_document:
+            access = replace(access, owner=owner)
+        if visibility is None and is_local is None:
+            return access
+        return replace(
+            access,
+            visibility=visibility or self.visibility,
+            is_local=self.is_local if is_local is None else is_local,
+        )
+
+    def readable(self, caller: Caller) -> bool:
+        if not self.owner or caller.unbound or caller.name == self.owner:
+            return True
+        if not self.in_document:
+            return caller.admin
+        return self.visibility == "public" or (self.visibility == "protected" and caller.name != "")
+
+    def writable(self, caller: Caller) -> bool:
+        """A document is its owner's to write, and an administrator's where he may read it."""
+        if not caller.may_write:
+            return False
+        is_mine = not self.owner or caller.unbound or caller.name == self.owner
+        return is_mine or (caller.admin and self.readable(caller))
+
+    @property
+    def is_public(self) -> bool:
+        """Everybody may read it whom the server lets in without credentials, and it says so itself."""
+        return self.visibility == "public" and (self.in_document or not self.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a node shall say of its own access. None leaves it as it is; "inherit" says nothing any more."""
+
+    visibility: Visibility | Literal["inherit"] | None = None
+    is_local: bool | None = None
+    """False makes a collection a library, whose media are not local to it."""
+    owner: str | None = None
+    """Makes a collection a document; "" makes it none any more. For those whom no visibility binds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +159,10 @@ class Node:
     links: int = 1
     target: str = ""
     owner: str = ""
-    visibility: str | None = None
+    visibility: Visibility | None = None
+    is_local: bool | None = None
+    access: Access | None = None
+    """What its path says of who may read it; None where nothing in its bucket says anything."""
     past: "Removal | Version | None" = None
     """What the trash, or the list of a file's versions, tells of it."""
     expires: Instant | None = None

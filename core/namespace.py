@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from sqlalchemy import update
 
-from . import buckets, crossing, files, guards, locks, media, properties, relocation, tree
+from . import buckets, crossing, documents, files, guards, locks, media, properties, reach, relocation, tree
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import (
@@ -42,6 +42,8 @@ from .model import (
     Path,
     PropertyChange,
     PropertyName,
+    Rules,
+    Visibility,
 )
 from .objects import BlobNeeded
 from .places import Place
@@ -72,7 +74,7 @@ class Namespace:
     def find(self, path: Path) -> Node | None:
         """What is there, or None. () gives the root."""
         with self.database.read() as tx:
-            return Situation(tx).node(path)
+            return Situation(tx, self.caller).node(path)
 
     def node(self, path: Path) -> Node:
         """Raises NotFound."""
@@ -101,10 +103,13 @@ class Namespace:
             with self.database.read() as tx:
                 page = tree.children(tx, node.id, node.path, after, limit)
             if page:
-                yield page
+                yield [member for member in reach.told(page, node) if self._sees(member)]
             if len(page) < limit:
                 return
             after = page[-1].name
+
+    def _sees(self, node: Node) -> bool:
+        return node.access is None or node.access.readable(self.caller)
 
     def open(self, node: Node) -> BinaryIO:
         """A seekable reader of the content; a real file where the storage is a directory. Raises Corrupt."""
@@ -124,7 +129,7 @@ class Namespace:
                 return {}
             own = locks.of_members(tx, [node.id for node in of])
             above = of[0].path[:-1]
-            inherited = tuple(lock for lock in Situation(tx).locks(above) if lock.infinite)
+            inherited = tuple(lock for lock in Situation(tx, self.caller).locks(above) if lock.infinite)
         return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
 
     def quota(self, path: Path) -> tuple[int, int]:
@@ -150,10 +155,15 @@ class Namespace:
         except StorageUnavailable:
             return None
 
+    def visibility(self, path: Path) -> Visibility:
+        """What the path's bucket says where no node does."""
+        with self.database.read() as tx:
+            return buckets.get(tx, path[0]).visibility if path else "private"
+
     def check(self, path: Path, expect: Expect) -> None:
         """Raises PreconditionFailed where the expectation does not hold now."""
         with self.database.read() as tx:
-            guards.holds(tx, expect)
+            guards.holds(tx, self.caller, expect)
 
     def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> None:
         """Raises all that `put` would, as far as it can be known before the bytes come."""
@@ -201,12 +211,12 @@ class Namespace:
         """Raises AlreadyExists, NoParent."""
         guards.writable(path, self.caller, deep=0)
         with self.database.write(self._bucket(path)) as tx:
-            guards.holds(tx, expect)
+            guards.holds(tx, self.caller, expect)
             if not path or (len(path) == 1 and buckets.find(tx, path[0])):
                 raise AlreadyExists(path)
             if len(path) == 1:
                 raise Forbidden(path, guards.BUCKETS)
-            place = guards.target(tx, path)
+            place = guards.target(tx, self.caller, path)
             if place.node:
                 raise AlreadyExists(path)
             locks.require(tx, self.caller, expect, place, member=True)
@@ -220,10 +230,11 @@ class Namespace:
         """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""
         guards.writable(path, self.caller, deep=0)
         with self.database.write(self._bucket(path)) as tx:
-            guards.holds(tx, expect)
-            place = guards.source(tx, path) if path else None
+            guards.holds(tx, self.caller, expect)
+            place = guards.source(tx, self.caller, path) if path else None
             if place is None or place.parent is None:
                 raise Forbidden(path, guards.BUCKETS)
+            guards.removable(tx, place, self.caller)
             locks.require(tx, self.caller, expect, place, member=True, inside=True)
             relocation.remove(tx, place, buckets.advance(tx, place.bucket), self.caller.name)
 
@@ -282,8 +293,8 @@ class Namespace:
 
         def attempt() -> Outcome:
             with self.database.write(*involved) as tx:
-                guards.holds(tx, expect)
-                here, there = guards.source(tx, source), guards.target(tx, destination)
+                guards.holds(tx, self.caller, expect)
+                here, there = guards.source(tx, self.caller, source), guards.target(tx, self.caller, destination)
                 node = act(tx, here, there)
                 relocation.set_modified(tx, node, modified)
                 return Outcome(tree.reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
@@ -292,7 +303,7 @@ class Namespace:
             try:
                 return attempt()
             except BlobNeeded:
-                crossing.bring(self.database, self.contents, source, destination, history=history)
+                crossing.bring(self.database, self.contents, self.caller, source, destination, history=history)
                 raise
 
         return crossing.with_bytes(brought)
@@ -305,15 +316,17 @@ class Namespace:
         modified: Instant | None = None,
         executable: bool | None = None,
         expires: Instant | None = None,
+        rules: Rules | None = None,
         expect: Expect = ANYTHING,
     ) -> Node:
         """All changes in order, or none. `modified` sets the time of the content, `executable` the x bits, `expires`
-        when a file goes by itself, or FOREVER."""
+        when a file goes by itself, or FOREVER. Raises Forbidden."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
-            guards.holds(tx, expect)
-            place = guards.source(tx, path)
+            guards.holds(tx, self.caller, expect)
+            place = guards.source(tx, self.caller, path)
             assert place.node
+            guards.changeable(place, self.caller)
             locks.require(tx, self.caller, expect, place)
             seq = buckets.advance(tx, place.bucket)
             properties.apply(tx, place.node.id, changes)
@@ -324,6 +337,8 @@ class Namespace:
             values: dict[str, object] = {"seq": seq, "mode": mode, "changed": tx.now}
             if expires is not None and place.node.kind is Kind.FILE:
                 values["expires"] = None if expires == FOREVER else expires
+            if rules:
+                values |= documents.ruled(tx, place, self.caller, rules)
             tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(**values))
             return tree.reread(tx, place.node.id, place.path)
 
@@ -332,8 +347,9 @@ class Namespace:
         guards.writable(path, self.caller, deep=1)
         timeout = min(request.timeout or self.lock_limits.default, self.lock_limits.longest)
         with self.database.write(self._bucket(path)) as tx:
-            guards.holds(tx, expect)
-            place = Situation(tx).place(path) if len(path) == 1 else guards.target(tx, path)
+            guards.holds(tx, self.caller, expect)
+            is_top = len(path) == 1
+            place = Situation(tx, self.caller).place(path) if is_top else guards.target(tx, self.caller, path)
             created = place.node is None
             if created:
                 locks.require(tx, self.caller, expect, place, member=True)
@@ -348,15 +364,15 @@ class Namespace:
         """The submitted lock that covers the path lives on. Raises PreconditionFailed, Forbidden."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
-            guards.holds(tx, expect)
-            place = guards.source(tx, path)
+            guards.holds(tx, self.caller, expect)
+            place = guards.source(tx, self.caller, path)
             return locks.refresh(tx, self.caller, place, expect.tokens, timeout, self.lock_limits.longest)
 
     def unlock(self, path: Path, token: str) -> None:
         """Raises NoSuchLock, Forbidden for another's lock unless the caller is an administrator."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
-            locks.release(tx, self.caller, Situation(tx).place(path), token)
+            locks.release(tx, self.caller, Situation(tx, self.caller).place(path), token)
 
     def _home(self, path: Path) -> Bucket:
         with self.database.read() as tx:

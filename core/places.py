@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam, select
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, literal, select, text
 
 from . import buckets, tree
 from .database import AnyRow, Query, Transaction
-from .model import Bucket, Kind, Node, NodeId, Path
+from .model import Access, Bucket, BucketId, Kind, Node, NodeId, Path
 from .paths import checked, folded
+from .schema import RULED, names, nodes, objects
 from .schema import buckets as bucket_rows
-from .schema import names, nodes, objects
 
 DEEPEST = 24
 """Names resolved by one statement; SQLite joins at most 64 tables."""
@@ -28,6 +28,22 @@ class Place:
     parent: NodeId | None
     """The collection that holds, or would hold, the last name. None where there is none, and for a bucket's root."""
     node: Node | None
+    accesses: tuple[Access, ...] = ()
+    """Of the parents and the node; () where nothing in the bucket says anything of access."""
+    is_hidden: bool = False
+    """There is a node that the caller may not see."""
+
+    @property
+    def above(self) -> Access:
+        """What its parents say."""
+        own = 1 if self.node or self.is_hidden else 0
+        before = self.accesses[: len(self.accesses) - own]
+        return before[-1] if before else Access(self.bucket.visibility)
+
+    @property
+    def access(self) -> Access:
+        """What the whole path says."""
+        return self.accesses[-1] if self.accesses else Access(self.bucket.visibility)
 
     def unmapped(self) -> "Place":
         """The same place under the very name that was asked for, where nothing is."""
@@ -49,7 +65,8 @@ def resolve(tx: Transaction, path: Path) -> Place | None:
         return None
     if row.leaf_id is None and not all(name.isascii() for name in path[1:]):
         return _walk(tx, path)
-    return _place(row, path)
+    place = _place(row, path)
+    return with_accesses(tx, place) if row.is_ruled else place
 
 
 @lru_cache
@@ -67,7 +84,8 @@ def _lookup(length: int) -> Query:
     source = source.outerjoin(above, above.c.id == (chain[-2] if length > 1 else None))
     columns = [*buckets.columns_of(bucket_rows, root), *tree.columns_of(leaf, objects)]
     labels = [node.label(f"n{n}_node") for n, node in enumerate(chain)]
-    found = select(*columns, *labels, leaf.c.id.label("leaf_id"), above.c.kind.label("above_kind")).select_from(source)
+    marks = leaf.c.id.label("leaf_id"), above.c.kind.label("above_kind"), is_ruled(bucket_rows.c.id).label("is_ruled")
+    found = select(*columns, *labels, *marks).select_from(source)
     return found.where(bucket_rows.c.name == bindparam("name0", type_=bucket_rows.c.name.type))
 
 
@@ -81,7 +99,36 @@ def _place(row: AnyRow, path: Path) -> Place:
     return Place(path, path, bucket, parents, parents[-1] if holds else None, node)
 
 
+def is_ruled(bucket: ColumnElement[BucketId]) -> ColumnElement[bool]:
+    """Whether some node of the bucket says something of access: as a question of one index, since most have none."""
+    ruled = nodes.alias("ruled")
+    said = text("(ruled.owner <> '' OR ruled.visibility IS NOT NULL OR ruled.is_local IS NOT NULL)")
+    return exists(select(ruled.c.id).where(ruled.c.bucket == bucket, said))
+
+
+def with_accesses(tx: Transaction, place: Place, start: Access | None = None) -> Place:
+    """The place with what its path says of access, below what has `start`."""
+    chain = [*place.parents, *([place.node.id] if place.node else [])]
+    said = {row.id: row[1:] for row in tx.execute(_RULES, {"chain": chain})}
+    access, found = start or Access(place.bucket.visibility), list[Access]()
+    for node in chain:
+        access = access.of(*said[node]) if node in said else access
+        found.append(access)
+    node = place.node and replace(place.node, access=access)
+    return replace(place, node=node, accesses=tuple(found))
+
+
+_RULES = select(nodes.c.id, nodes.c.kind, nodes.c.owner, nodes.c.visibility, nodes.c.is_local).where(
+    nodes.c.id.in_(bindparam("chain", expanding=True)), text(f"({RULED})")
+)
+
+
 def _walk(tx: Transaction, path: Path) -> Place | None:
+    place = _walked(tx, path)
+    return place and (with_accesses(tx, place) if tx.scalar(select(is_ruled(literal(place.bucket.id)))) else place)
+
+
+def _walked(tx: Transaction, path: Path) -> Place | None:
     bucket = buckets.find(tx, path[0])
     if bucket is None:
         return None

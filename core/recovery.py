@@ -47,10 +47,10 @@ class Recovery:
             trash.take_out(tx, node, seq)
             tree.link(tx, parent, path[-1], node)
             tree.mark_changed(tx, parent, seq)
-            return guards.found(tx, path)
+            return guards.found(tx, self.caller, path)
 
     def _collection(self, tx: Transaction, bucket: Bucket, path: Path, seq: int) -> NodeId:
-        node = guards.Situation(tx).node(path)
+        node = guards.Situation(tx, self.caller).node(path)
         if node is None:
             self._place(tx, path)
             above = self._collection(tx, bucket, path[:-1], seq)
@@ -63,7 +63,7 @@ class Recovery:
 
     def _place(self, tx: Transaction, path: Path) -> Place:
         """Where something comes back. Raises Locked where a lock that is not the caller's guards it."""
-        place = guards.Situation(tx).place(path)
+        place = guards.Situation(tx, self.caller).place(path)
         locks.require(tx, self.caller, Expect(as_lock_owner=True), place, member=True)
         return place
 
@@ -92,7 +92,7 @@ class Recovery:
     def versions(self, path: Path) -> list[Version]:
         """Older contents of a file, newest first. Raises NotFound."""
         with self.database.read() as tx:
-            place = guards.source(tx, path)
+            place = guards.source(tx, self.caller, path)
             return versions.of(tx, place.node.id) if place.node else []
 
     def restore_version(self, path: Path, uid: str) -> Node:
@@ -104,7 +104,7 @@ class Recovery:
         with self.database.read() as tx:
             bucket = buckets.get(tx, path[0])
         with self.database.write(bucket.id) as tx:
-            place = guards.source(tx, path)
+            place = guards.source(tx, self.caller, path)
             assert place.node
             version = versions.as_of(tx, place.node, uid)
             node = relocation.recall(tx, self.caller, version, place, Expect(as_lock_owner=True), overwrite=True)
@@ -134,7 +134,7 @@ class Recovery:
             values = {"object": found.id, "size": found.size, "media_type": media.type_of(to[-1], "")}
             rest = {"kind": Kind.FILE, "author": self.caller.name, "expires": buckets.expiry(tx, bucket)}
             tree.add(tx, home, parent, to[-1], seq, **values, **rest)
-            return guards.found(tx, to)
+            return guards.found(tx, self.caller, to)
 
 
 def _vouching(tx: Transaction, uid: str) -> AnyRow:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import update
 
-from . import buckets, locks, media, objects, properties, subtrees, trash, tree, versions
+from . import buckets, guards, locks, media, objects, properties, subtrees, trash, tree, versions
 from .database import Transaction
 from .errors import AlreadyExists, InvalidMove
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId
@@ -20,7 +20,7 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     if place.node.links > 1:
         return
     if place.bucket.trash is not None:
-        trash.put(tx, place.bucket, place.node, by)
+        trash.put(tx, place.bucket, place.node, by, place.access.owner)
     else:
         count, size = subtrees.drop(tx, place.node.id)
         buckets.advance(tx, place.bucket, -count, -size)
@@ -34,6 +34,8 @@ def copy(
     assert target.parent
     _check_overlap(source, target, deep=deep)
     _check_overwrite(target, overwrite=overwrite)
+    guards.copyable(tx, source, caller)
+    _check_rights(tx, caller, target)
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=deep)
     over_file = target.node is not None and target.node.kind is source.node.kind is Kind.FILE
@@ -85,6 +87,8 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
         target = target.unmapped()
     _check_overlap(source, target, deep=True)
     _check_overwrite(target, overwrite=overwrite)
+    guards.removable(tx, source, caller)
+    _check_rights(tx, caller, target)
     locks.require(tx, caller, expect, source, member=True, inside=True)
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=True)
@@ -109,6 +113,7 @@ def restore(
     assert target.parent
     node, name = source.node, target.path[-1]
     _check_overwrite(target, overwrite=overwrite)
+    _check_rights(tx, caller, target)
     locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:
@@ -129,6 +134,7 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
     assert target.parent
     file, content = target.node, tree.object_of(version)
     _check_overwrite(target, overwrite=overwrite)
+    _check_rights(tx, caller, target)
     locks.require(tx, caller, expect, target, member=file is None, inside=True)
     if version.bucket != target.bucket.id:
         content = objects.counterpart(tx, content, target.bucket.id)
@@ -188,6 +194,12 @@ def _check_overlap(source: Place, target: Place, *, deep: bool) -> None:
 def _check_overwrite(target: Place, *, overwrite: bool) -> None:
     if target.node and not overwrite:
         raise AlreadyExists(target.path)
+
+
+def _check_rights(tx: Transaction, caller: Caller, target: Place) -> None:
+    """The caller may replace a collection with all that it holds; `guards.target` has seen to the rest."""
+    if target.node and target.node.is_collection:
+        guards.removable(tx, target, caller)
 
 
 def _admit(tx: Transaction, source: Place, target: Place, *, deep: bool) -> None:

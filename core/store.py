@@ -7,6 +7,7 @@ from datetime import timedelta
 from . import buckets, jobs, locks, migrations, storages
 from .access import Accounts
 from .archives import Archive
+from .assets import Assets
 from .background import Background
 from .backup import Progress, Saved, back_up
 from .contents import Contents
@@ -57,6 +58,9 @@ class Store:
 
     def inodes(self, caller: Caller) -> Inodes:
         return Inodes(self.database, self.contents, caller)
+
+    def assets(self, caller: Caller) -> Assets:
+        return Assets(self.database, self.contents, self.registry, caller)
 
     def recovery(self, caller: Caller) -> Recovery:
         return Recovery(self.database, caller)

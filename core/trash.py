@@ -7,18 +7,28 @@ from sqlalchemy import Text, and_, cast, delete, insert, or_, select, update
 from . import stamps, tree, uids
 from .database import AnyRow, Transaction
 from .errors import NotFound
-from .model import SECOND, Bucket, BucketId, Instant, Kind, Node, NodeId, Removal, Trashed
+from .model import SECOND, Access, Bucket, BucketId, Instant, Kind, Node, NodeId, Removal, Trashed
 from .paths import folded
 from .schema import buckets, nodes, objects, trash
 from .tree import size_below
 
 
-def put(tx: Transaction, bucket: Bucket, node: Node, by: str) -> None:
-    """The node, just unlinked from `node.path`, can be restored until the bucket's trash retention is over."""
+def put(tx: Transaction, bucket: Bucket, node: Node, by: str, owner: str) -> None:
+    """The node, just unlinked from `node.path`, can be restored until the bucket's trash retention is over.
+
+    `owner` is that of the document that it was in.
+    """
     until = None if bucket.trash is None else tx.now + bucket.trash
     tx.execute(
         insert(trash).values(
-            uid=uids.fresh(), bucket=bucket.id, node=node.id, path=list(node.path), by=by, at=tx.now, until=until
+            uid=uids.fresh(),
+            bucket=bucket.id,
+            node=node.id,
+            path=list(node.path),
+            by=by,
+            at=tx.now,
+            until=until,
+            owner=owner,
         )
     )
 
@@ -62,7 +72,7 @@ def bucket_of(tx: Transaction, uid: str) -> BucketId | None:
 
 _TOPS = (
     select(*tree.columns_of(nodes, objects), trash.c.uid.label("entry"), trash.c.path, trash.c.by, trash.c.at)
-    .add_columns(trash.c.until)
+    .add_columns(trash.c.until, trash.c.owner.label("was_of"))
     .select_from(trash.join(nodes, nodes.c.id == trash.c.node).outerjoin(objects, objects.c.id == nodes.c.object))
     .order_by(trash.c.at.desc(), trash.c.node.desc())
 )
@@ -94,4 +104,6 @@ def _top(bucket: Bucket, row: AnyRow) -> Node:
     removal = Removal(tuple(row.path), row.by, Instant(row.at), row.until)
     node = tree.read(row[: tree.WIDTH], ())
     name = stamps.stamped(removal.path[-1], node.kind, removal.at, row.entry)
-    return replace(node, path=(bucket.name, name), past=removal)
+    access = Access("private", row.was_of, in_document=True) if row.was_of else Access(bucket.visibility)
+    access = access.of(node.kind, node.owner, node.visibility, node.is_local)
+    return replace(node, path=(bucket.name, name), past=removal, access=access)

@@ -80,6 +80,6 @@ def _place(tx: Transaction, bucket: Bucket, path: Path) -> Place | None:
             return None
         parents.append(here)
         stored, here = (*stored, step[0]), step[1]
-    if parents:
-        node = tree.reread(tx, here, stored)
-    return Place(stored, path, bucket, tuple(parents), parents[-1] if parents else None, node)
+    member = tree.reread(tx, here, stored) if parents else node
+    place = Place(stored, path, bucket, tuple(parents), parents[-1] if parents else None, member)
+    return places.with_accesses(tx, place, node.access)

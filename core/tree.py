@@ -30,7 +30,7 @@ from .schema import buckets, names, nodes, objects
 def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any], ...]:
     """What `read` takes, of a node's and its object's row."""
     own = ("id", "uid", "bucket", "kind", "size", "media_type", "created", "modified", "seq", "mode")
-    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "expires", "object")
+    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "is_local", "expires", "object")
     of_object = (
         content.c.uid.label("object_uid"),
         content.c.digest,
@@ -58,6 +58,12 @@ def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
     return read(tx.execute(_BY_ID, {"wanted": node}).one(), path)
 
 
+def by_ids(tx: Transaction, wanted: Sequence[NodeId]) -> dict[NodeId, Node]:
+    """Those that there are, without their paths."""
+    found = (read(row, ()) for row in tx.execute(_NODES.where(nodes.c.id.in_(wanted))))
+    return {node.id: node for node in found}
+
+
 def children(tx: Transaction, parent: NodeId, path: Path, after: str | None, limit: int) -> list[Node]:
     """One page of a collection, in the order of the names' bytes."""
     page = (
@@ -83,7 +89,7 @@ def roots(tx: Transaction) -> list[Node]:
 def read(columns: Sequence[Any], path: Path) -> Node:
     """The node in the columns of `columns_of`."""
     (id_, uid, bucket, kind, size, media_type, created, modified, seq, mode, *rest) = columns
-    (uid_number, gid_number, links, target, owner, visibility, expires, object_id, *of_object) = rest
+    (uid_number, gid_number, links, target, owner, visibility, is_local, expires, object_id, *of_object) = rest
     (object_uid, digest, storage, key) = of_object
     return Node(
         id=id_,
@@ -106,6 +112,7 @@ def read(columns: Sequence[Any], path: Path) -> Node:
         target=target or "",
         owner=owner,
         visibility=visibility,
+        is_local=None if is_local is None else bool(is_local),
         expires=expires,
     )
 

@@ -109,6 +109,7 @@ def _read(row: AnyRow, file: Node) -> Node:
         mode=file.mode,
         owner=file.owner,
         visibility=file.visibility,
+        access=file.access,
         past=kept,
     )
 

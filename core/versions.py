@@ -8,7 +8,7 @@ from . import objects, tree, uids
 from .database import AnyRow, Transaction
 from .errors import NotFound
 from .model import SECOND, Digest, Instant, Node, NodeId, ObjectId, Version
-from .schema import nodes, versions
+from .schema import aliases, nodes, versions
 from .schema import objects as object_rows
 
 BURST = 60 * SECOND
@@ -111,8 +111,8 @@ def drop(tx: Transaction, uid: str) -> None:
 
 
 def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
-    """A file was renamed over another: the asset goes on in `heir`, with the uid, versions
-    and last content of `replaced`.
+    """A file was renamed over another: the asset goes on in `heir`, with the uid, aliases, access, versions and last
+    content of `replaced`.
 
     `replaced` must be dropped right after.
     """
@@ -120,10 +120,12 @@ def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
     if replaced.size and replaced.etag != heir.etag:
         author = tx.scalar(select(nodes.c.author).where(nodes.c.id == replaced.id))
         keep(tx, replaced, author=author, under=heir.id)
+    tx.execute(update(aliases).where(aliases.c.node == replaced.id).values(node=heir.id))
+    position = tx.scalar(select(nodes.c.position).where(nodes.c.id == replaced.id))
     tx.execute(update(nodes).where(nodes.c.id == replaced.id).values(uid=uids.fresh()))
-    tx.execute(
-        update(nodes).where(nodes.c.id == heir.id).values(uid=replaced.uid, created=replaced.created, rewritten=tx.now)
-    )
+    kept = {"uid": replaced.uid, "created": replaced.created, "position": position}
+    access = {"owner": replaced.owner, "visibility": replaced.visibility}
+    tx.execute(update(nodes).where(nodes.c.id == heir.id).values(**kept, **access, rewritten=tx.now))
 
 
 def of(tx: Transaction, node: NodeId) -> list[Version]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
-from . import buckets, crossing, guards, relocation, tree
+from . import buckets, crossing, guards, reach, relocation, tree
 from .database import Transaction
 from .errors import NotACollection, NotFound
 from .guards import Situation
@@ -26,6 +26,7 @@ from .model import (
     Outcome,
     Path,
     PropertyName,
+    Visibility,
 )
 from .namespace import PAGE, Namespace
 from .paths import within
@@ -74,7 +75,11 @@ class View:
 
     def seen(self, tx: Transaction, path: Path) -> Node | None:
         node = self.past.node(tx, self._inner(path))
-        return node and self._shown(node)
+        return self._shown(node) if node and self._sees(node) else None
+
+    def _sees(self, node: Node) -> bool:
+        """The past of what may be written is shown to those only who may."""
+        return node.access is None or node.access.writable(self.namespace.caller)
 
     def node(self, path: Path) -> Node:
         """Raises NotFound."""
@@ -93,7 +98,7 @@ class View:
             with self.namespace.database.read() as tx:
                 members = self.past.page(tx, of, last, page)
             if members:
-                yield [self._shown(member) for member in members]
+                yield [self._shown(member) for member in reach.told(members, node) if self._sees(member)]
             if len(members) < page:
                 return
             last = members[-1]
@@ -112,6 +117,9 @@ class View:
         """Of the bucket whose past it is."""
         return self.namespace.quota(self._inner(path)[:1])
 
+    def visibility(self, path: Path) -> Visibility:
+        return self.namespace.visibility(self._inner(path))
+
     def check(self, path: Path, expect: Expect) -> None:
         """Raises PreconditionFailed where the expectation does not hold now."""
         with self.namespace.database.read() as tx:
@@ -124,6 +132,8 @@ class View:
         inner = self._inner(path)
         with self.namespace.database.write(self._bucket(inner)) as tx:
             self._hold(tx, expect)
+            if self.seen(tx, path) is None:
+                raise NotFound(path)
             self.past.drop(tx, inner)
 
     def copy(
@@ -176,7 +186,9 @@ class View:
         def attempt() -> Outcome:
             with database.write(home, target) as tx:
                 self._hold(tx, expect)
-                there = guards.target(tx, destination)
+                if self.seen(tx, source) is None:
+                    raise NotFound(source)
+                there = guards.target(tx, self.namespace.caller, destination)
                 node = act(tx, inner, there)
                 relocation.set_modified(tx, node, modified)
                 return Outcome(tree.reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
@@ -218,9 +230,13 @@ class _Sight:
     view: View
     tx: Transaction
 
+    @property
+    def _present(self) -> Situation:
+        return Situation(self.tx, self.view.namespace.caller)
+
     def node(self, path: Path) -> Node | None:
         inside = within(path, self.view.at)
-        return self.view.seen(self.tx, path) if inside else Situation(self.tx).node(path)
+        return self.view.seen(self.tx, path) if inside else self._present.node(path)
 
     def locks(self, path: Path) -> tuple[Lock, ...]:
-        return () if within(path, self.view.at) else Situation(self.tx).locks(path)
+        return () if within(path, self.view.at) else self._present.locks(path)

@@ -10,6 +10,7 @@ from core.errors import Refusal
 from core.settings import Settings
 from core.store import Store
 
+from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
 from .provider import NAMESPACE
@@ -37,6 +38,7 @@ class _Application:
         self._store = store
         self._gate = Gate(store.accounts, settings.server.anonymous)
         self._dav = RequestServer(settings)
+        self._assets = AssetServer(store, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self._response(environ)
@@ -67,6 +69,8 @@ class _Application:
                 self._store.ready()
                 return _said("ready\n")
         caller = self._gate.caller(environ)
+        if path.split("/")[1:2] and path.split("/")[1] in TOPS:
+            return self._assets.answer(environ, caller)
         if "#" in environ.get("REQUEST_URI", ""):
             raise DAVError(HTTP_BAD_REQUEST, "a request's URL has no fragment")
         environ[NAMESPACE] = self._store.namespace(caller)

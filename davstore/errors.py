@@ -18,37 +18,39 @@ from .request import Environ, Headers, Response, href
 
 class Row(NamedTuple):
     status: int
+    code: str = ""
+    """What the API calls it."""
     condition: str = ""
     """A precondition or postcondition code of namespace DAV:."""
 
 
 TABLE: dict[type[Refusal], Row] = {
-    core.NotFound: Row(404),
-    core.NoParent: Row(409),
-    core.AlreadyExists: Row(409),
-    core.NotACollection: Row(409),
-    core.IsACollection: Row(405),
-    core.NotEmpty: Row(409),
-    core.InvalidPath: Row(400),
-    core.NameTooLong: Row(414),
-    core.InvalidMove: Row(403),
-    core.PreconditionFailed: Row(412),
-    core.Locked: Row(423, "lock-token-submitted"),
-    core.LockConflict: Row(423, "no-conflicting-lock"),
-    core.NoSuchLock: Row(409, "lock-token-matches-request-uri"),
-    core.Unauthenticated: Row(401),
-    core.Forbidden: Row(403),
-    core.InvalidContent: Row(400),
-    core.IncompleteContent: Row(400),
-    core.DigestMismatch: Row(400),
-    core.InvalidSetting: Row(400),
-    core.TooLarge: Row(413),
-    core.UnsupportedMediaType: Row(415),
-    core.QuotaExceeded: Row(507, "quota-not-exceeded"),
-    core.StorageUnavailable: Row(503),
-    core.StorageFull: Row(507, "sufficient-disk-space"),
-    core.Unusable: Row(503),
-    core.Corrupt: Row(500),
+    core.NotFound: Row(404, "RESOURCE_NOT_FOUND"),
+    core.NoParent: Row(409, "PARENT_NOT_FOUND"),
+    core.AlreadyExists: Row(409, "ALREADY_EXISTS"),
+    core.NotACollection: Row(409, "NOT_A_COLLECTION"),
+    core.IsACollection: Row(405, "IS_A_COLLECTION"),
+    core.NotEmpty: Row(409, "NOT_EMPTY"),
+    core.InvalidPath: Row(400, "INVALID_NAME"),
+    core.NameTooLong: Row(414, "NAME_TOO_LONG"),
+    core.InvalidMove: Row(403, "INVALID_MOVE"),
+    core.PreconditionFailed: Row(412, "PRECONDITION_FAILED"),
+    core.Locked: Row(423, "LOCKED", "lock-token-submitted"),
+    core.LockConflict: Row(423, "LOCKED", "no-conflicting-lock"),
+    core.NoSuchLock: Row(409, "NO_SUCH_LOCK", "lock-token-matches-request-uri"),
+    core.Unauthenticated: Row(401, "UNAUTHENTICATED"),
+    core.Forbidden: Row(403, "FORBIDDEN"),
+    core.InvalidContent: Row(400, "INVALID_CONTENT"),
+    core.IncompleteContent: Row(400, "INVALID_CONTENT"),
+    core.DigestMismatch: Row(400, "INVALID_CONTENT"),
+    core.InvalidSetting: Row(400, "INVALID_REQUEST"),
+    core.TooLarge: Row(413, "FILE_TOO_LARGE"),
+    core.UnsupportedMediaType: Row(415, "UNSUPPORTED_MEDIA_TYPE"),
+    core.QuotaExceeded: Row(507, "QUOTA_EXCEEDED", "quota-not-exceeded"),
+    core.StorageUnavailable: Row(503, "STORAGE_UNAVAILABLE"),
+    core.StorageFull: Row(507, "STORAGE_FULL", "sufficient-disk-space"),
+    core.Unusable: Row(503, "STORAGE_UNAVAILABLE"),
+    core.Corrupt: Row(500, "INTERNAL_ERROR"),
 }
 TAKEN = {"MKCOL": Row(405), "COPY": Row(412), "MOVE": Row(412)}
 """What AlreadyExists means to the methods for which WebDAV says it (RFC 4918, sections 9.3.1, 9.8.5, 9.9.4)."""
@@ -59,6 +61,12 @@ METHODS = (
 )
 PLAIN = frozenset(("GET", "HEAD", "OPTIONS", "POST"))
 """The methods whose errors are RFC 9457 problems; the others speak WebDAV."""
+
+PROBLEM = "application/problem+json"
+BESIDE = ("/api/", "/assets/", "/file/", "/o/")
+"""Where the routes lie that are no part of the tree."""
+CODES = {404: "RESOURCE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "FILE_TOO_LARGE", 503: "STORAGE_UNAVAILABLE"}
+"""Of refusals that only HTTP knows."""
 
 INTERNAL = (core.StorageUnavailable, core.Unusable, core.Corrupt)
 """Their subjects are the server's affair."""
@@ -80,15 +88,32 @@ def refused(error: Refusal | DAVError, environ: Environ) -> Response:
     """The response that says what was refused; never a server's path, never a traceback."""
     if isinstance(error, DAVError):
         return _foreign(error, environ)
-    status, condition = row(error, environ["REQUEST_METHOD"])
+    status, code, condition = row(error, environ["REQUEST_METHOD"])
     roots = error.roots if isinstance(error, core.Locked) else ()
     detail = "" if isinstance(error, INTERNAL) else str(error)
+    if is_beside(environ):
+        return problem(status, code, detail, _demanded(status, environ["REQUEST_METHOD"]))
     return _response(status, condition, _hrefs(roots, environ), detail, environ)
+
+
+def is_beside(environ: Environ) -> bool:
+    """Whether the request is for a route beside the tree, of which WebDAV knows nothing."""
+    return environ.get("PATH_INFO", "").lower().startswith(BESIDE)
+
+
+def problem(status: int, code: str, detail: str, headers: Headers | None = None) -> Response:
+    """An RFC 9457 problem, with the code that programs go by."""
+    members = {"status": status, "title": HTTPStatus(status).phrase, "code": code}
+    text = json.dumps(members | ({"detail": detail} if detail else {}))
+    about = [("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *(headers or ())]
+    return Response(status, about, (text.encode(errors="replace"),))
 
 
 def broken(environ: Environ) -> Response:
     """The response to what nobody foresaw. The connection ends, since the request may be half read."""
-    response = _response(HTTPStatus.INTERNAL_SERVER_ERROR, "", (), "", environ)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    beside = is_beside(environ)
+    response = problem(status, "INTERNAL_ERROR", "") if beside else _response(status, "", (), "", environ)
     response.headers.append(("Connection", "close"))
     return response
 
@@ -112,6 +137,8 @@ def _foreign(error: DAVError, environ: Environ) -> Response:
     code = condition.condition_code.removeprefix("{DAV:}") if condition else ""
     hrefs = condition.hrefs if condition else ()
     detail = str(error.context_info or "")
+    if is_beside(environ):
+        return problem(error.value, CODES.get(error.value, "INVALID_REQUEST"), detail, list(error.add_headers or ()))
     response = _response(error.value, code, hrefs, detail, environ)
     response.headers.extend(error.add_headers or ())
     return response
@@ -122,7 +149,7 @@ def _response(status: int, condition: str, hrefs: Sequence[str], detail: str, en
         media_type = "application/xml; charset=utf-8"
         text = '<?xml version="1.0" encoding="utf-8"?>\n' + error_xml(condition, hrefs, detail)
     else:
-        media_type = "application/problem+json"
+        media_type = PROBLEM
         text = json.dumps(
             {"status": status, "title": HTTPStatus(status).phrase} | ({"detail": detail} if detail else {})
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core import paths
-from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Removal, Scope, Version
+from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Removal, Scope, Version, Visibility
 
 from . import xml
 from .dates import http_date, iso_date
@@ -38,6 +38,7 @@ class Scene:
 
     href: Href
     quota: Quota
+    visibility: Callable[[Path], Visibility]
     locks: Mapping[NodeId, tuple[Lock, ...]] = field(default_factory=dict[NodeId, tuple[Lock, ...]])
     dead: Mapping[NodeId, Mapping[PropertyName, str]] = field(default_factory=dict[NodeId, Mapping[PropertyName, str]])
 
@@ -142,7 +143,8 @@ def sha256(node: Node, scene: Scene) -> str | None:
 
 
 def visibility(node: Node, scene: Scene) -> str | None:
-    return _own("visibility", node.visibility or "inherit")
+    """The one in force, wherever on its path it was set."""
+    return _own("visibility", node.access.visibility if node.access else scene.visibility(node.path))
 
 
 def expires(node: Node, scene: Scene) -> str | None:
@@ -151,7 +153,7 @@ def expires(node: Node, scene: Scene) -> str | None:
 
 
 def is_local(node: Node, scene: Scene) -> str | None:
-    return _own("is-local", "true")
+    return _own("is-local", "true" if node.access is None or node.access.is_local else "false")
 
 
 def original_path(node: Node, scene: Scene) -> str | None:

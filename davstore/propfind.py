@@ -15,7 +15,7 @@ from wsgidav.dav_error import (
 )
 
 from core.errors import NotFound
-from core.model import Node, PropertyName
+from core.model import Node, Path, PropertyName, Visibility
 
 from . import hrefs, multistatus, xml
 from .dates import http_date
@@ -86,9 +86,17 @@ def _scene(request: Request, nodes: Sequence[Node], question: Question) -> Scene
     return Scene(
         href=request.href,
         quota=cache(request.tree.quota),
+        visibility=_visibilities(request),
         locks=request.tree.locks(nodes) if question.needs_locks else {},
         dead=request.tree.properties(nodes) if question.needs_dead else {},
     )
+
+
+def _visibilities(request: Request) -> Callable[[Path], Visibility]:
+    """Of nodes in whose bucket nothing says anything: the bucket's, asked once."""
+    by_bucket = cache(request.tree.visibility)
+    depth = len(request.view.at) + 1 if request.view else 1
+    return lambda path: by_bucket(path[:depth])
 
 
 def _is_minimal(request: Request) -> bool:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Literal
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
-from core.model import FOREVER, SECOND, Instant, Node, PropertyChange, PropertyName
+from core.model import FOREVER, SECOND, Instant, Node, PropertyChange, PropertyName, Rules, Visibility
 
 from . import hrefs, multistatus, xml
 from .dates import iso_parsed, parsed
@@ -17,6 +18,8 @@ from .xml import DAV, Element
 
 EXECUTABLE = PropertyName(APACHE, "executable")
 EXPIRES = PropertyName(DAVSTORE, "expires")
+VISIBILITY = PropertyName(DAVSTORE, "visibility")
+IS_LOCAL = PropertyName(DAVSTORE, "is-local")
 LIVE_TIMES = frozenset({PropertyName(DAV, "getlastmodified"), PropertyName(DAV, "lastmodified")})
 """Names of the modification time that are never stored."""
 TIMES = LIVE_TIMES | {WIN32_MODIFIED}
@@ -50,6 +53,7 @@ class Patch:
     modified: Instant | None = None
     executable: bool | None = None
     expires: Instant | None = None
+    rules: Rules | None = None
 
 
 def handle(request: Request) -> Response:
@@ -78,6 +82,7 @@ def handle(request: Request) -> Response:
         modified=patch.modified,
         executable=patch.executable,
         expires=patch.expires,
+        rules=patch.rules,
         expect=expect,
     )
     return _answer(request, node, multistatus.propstat("".join(map(xml.empty, names)), HTTPStatus.OK))
@@ -109,6 +114,10 @@ def _apply(instruction: Instruction, patch: Patch, node: Node) -> None:
         patch.executable = _flag(element)
     elif name == EXPIRES and not node.is_collection:
         patch.expires = FOREVER if element is None else _time(element)
+    elif name == VISIBILITY:
+        patch.rules = replace(patch.rules or Rules(), visibility=_visibility(element))
+    elif name == IS_LOCAL and node.is_collection:
+        patch.rules = replace(patch.rules or Rules(), is_local=_is_local(element))
     elif name in LIVE or name.namespace == DAVSTORE:
         raise Unacceptable(HTTPStatus.FORBIDDEN, PROTECTED)
     if name not in LIVE and name not in LIVE_TIMES:
@@ -122,6 +131,22 @@ def _time(element: Element) -> Instant:
     if at is None or abs(at) > FURTHEST * SECOND:
         raise Unacceptable(HTTPStatus.CONFLICT)
     return at
+
+
+def _visibility(element: Element | None) -> Visibility | Literal["inherit"]:
+    """Without one it is inherited."""
+    match "inherit" if element is None else (element.text or "").strip():
+        case "private" | "protected" | "public" | "inherit" as visibility:
+            return visibility
+        case _:
+            raise Unacceptable(HTTPStatus.CONFLICT)
+
+
+def _is_local(element: Element | None) -> bool:
+    text = "true" if element is None else (element.text or "").strip()
+    if text not in {"true", "false"}:
+        raise Unacceptable(HTTPStatus.CONFLICT)
+    return text == "true"
 
 
 def _flag(element: Element) -> bool:

@@ -39,8 +39,10 @@ def handle(request: Request) -> Response:
     return serve(request, node)
 
 
-def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Response:
+def serve(request: Request, node: Node, *, caching: str = REVALIDATE, is_foreign: bool = False) -> Response:
     """The file's bytes as the request wants them: all, some, or the news that the client has them already.
+
+    Of a foreign file, one that somebody may have uploaded for others, what a browser could run is for saving only.
 
     The bytes come exactly, or the connection breaks. Raises PreconditionFailed, Corrupt, StorageUnavailable.
     """
@@ -54,7 +56,7 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE) -> Respons
     ]
     if status is not None:
         return Response(status, validators)
-    headers = [*validators, ("Accept-Ranges", "bytes"), *_described(request, node)]
+    headers = [*validators, ("Accept-Ranges", "bytes"), *_described(request, node, is_foreign=is_foreign)]
     spans = _spans(request, node)
     if spans is None:
         return _elsewhere(request, node, headers, None) or _whole(request, node, headers)
@@ -82,12 +84,14 @@ def _evaluated(request: Request, node: Node) -> int | None:
     return status
 
 
-def _described(request: Request, node: Node) -> Headers:
+def _described(request: Request, node: Node, *, is_foreign: bool) -> Headers:
+    is_runnable = RUNNABLE.fullmatch(media_type(node)) is not None
+    disposition = "attachment" if is_foreign and is_runnable else "inline"
     headers: Headers = [
         ("X-Content-Type-Options", "nosniff"),
-        ("Content-Disposition", f"inline; filename*=UTF-8''{quote(node.name, safe='')}"),
+        ("Content-Disposition", f"{disposition}; filename*=UTF-8''{quote(node.name, safe='')}"),
     ]
-    if RUNNABLE.fullmatch(media_type(node)):
+    if is_runnable:
         headers.append(("Content-Security-Policy", SANDBOX))
     wanted = WANTED_DIGEST.search(request.header("Want-Repr-Digest"))
     if wanted and wanted[1] != "0" and node.content:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import Caller
+from core.model import OPERATOR
 from core.quantities import nanoseconds
 
 from . import output
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from core.jobs import JobState
 
 INCOMPLETE = 1
-ADMIN = Caller("admin", admin=True)
 
 app = typer.Typer(help="Bytes that nothing refers to any more, and how they are let go.")
 
@@ -105,7 +104,7 @@ def revive(
     if len(place) < 2:
         raise InvalidSetting(f"--to {to}", "names a bucket; write /BUCKET/NAME")
     with opened(data, config) as store:
-        node = store.recovery(ADMIN).revive(uid, place)
+        node = store.recovery(OPERATOR).revive(uid, place)
     output.say(output.visible(paths.text(node.path)))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import Caller
+from core.model import OPERATOR
 
 from . import output
 from .installation import Config, Data, Json, Yes, opened
@@ -13,7 +13,6 @@ from .installation import Config, Data, Json, Yes, opened
 if TYPE_CHECKING:
     from core.model import Trashed
 
-ADMIN = Caller("admin", admin=True)
 
 app = typer.Typer(help="What was deleted and can be restored.")
 
@@ -24,7 +23,7 @@ OfBucket = Annotated[str | None, typer.Argument(metavar="[BUCKET]", help="Of thi
 def ls(bucket: OfBucket = None, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List what can be restored, newest first."""
     with opened(data, config) as store:
-        entries = store.recovery(ADMIN).trashed(bucket)
+        entries = store.recovery(OPERATOR).trashed(bucket)
     if json:
         output.as_json([_described(entry) for entry in entries])
     else:
@@ -47,7 +46,7 @@ def restore(
     if place is not None and len(place) < 2:
         raise InvalidSetting(f"--to {to}", "names a bucket; write /BUCKET/NAME")
     with opened(data, config) as store:
-        node = store.recovery(ADMIN).restore(uid, place)
+        node = store.recovery(OPERATOR).restore(uid, place)
     output.say(output.visible(paths.text(node.path)))
 
 
@@ -55,7 +54,7 @@ def restore(
 def empty(bucket: OfBucket = None, yes: Yes = False, data: Data = None, config: Config = None) -> None:
     """Delete for good what is in the trash, of all buckets or of one."""
     with opened(data, config) as store:
-        recovery = store.recovery(ADMIN)
+        recovery = store.recovery(OPERATOR)
         count = len(recovery.trashed(bucket))
         if count and not yes:
             _ask(f"Delete {_entries(count)} of {bucket or 'all buckets'} for good?")

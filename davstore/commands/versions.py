@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import Caller
+from core.model import OPERATOR
 
 from . import output
 from .installation import Config, Data, Json, opened
@@ -13,7 +13,6 @@ from .installation import Config, Data, Json, opened
 if TYPE_CHECKING:
     from core.model import Path, Version
 
-ADMIN = Caller("admin", admin=True)
 
 app = typer.Typer(help="Older contents of files.")
 
@@ -25,7 +24,7 @@ def ls(path: File, json: Json = False, data: Data = None, config: Config = None)
     """List a file's older contents, newest first."""
     wanted = _file(path)
     with opened(data, config) as store:
-        versions = store.recovery(ADMIN).versions(wanted)
+        versions = store.recovery(OPERATOR).versions(wanted)
     if json:
         output.as_json([_described(version) for version in versions])
     else:
@@ -43,7 +42,7 @@ def restore(
     """Give a file an older content again; the one that it has becomes a version."""
     wanted = _file(path)
     with opened(data, config) as store:
-        node = store.recovery(ADMIN).restore_version(wanted, uid)
+        node = store.recovery(OPERATOR).restore_version(wanted, uid)
     output.say(f"{output.size(node.size)} of {output.time(node.modified)}")
 
 

@@ -1,0 +1,250 @@
+"""The routes of assets and resources: who may read what by its id (upstreams 5.8), and how it comes."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import pytest
+
+from core.model import Caller
+from core.store import Store
+from tests.assets.conftest import document, ruled, told
+from tests.davstore.client import Dav
+
+DOC = "/files/doc"
+A_TXT = f"{DOC}/a.txt"
+METHODS = ("GET", "HEAD")
+TEXT = b"some text"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+ROUTES = (
+    "/assets/by-id/{object}",
+    "/assets/by-file-media-id/{node}",
+    "/o/r/{node}/a.txt",
+    "/o/r/{node}",
+    "/file/attachments/{node}/a.txt",
+    "/file/attachments/{node}",
+    "/file/resources/{node}/whatever.png",
+)
+MATRIX = {
+    "public": {"nobody": 200, "bob": 200, "alice": 200, "admin": 200},
+    "protected": {"nobody": 401, "bob": 200, "alice": 200, "admin": 200},
+    "private": {"nobody": 401, "bob": 403, "alice": 200, "admin": 403},
+}
+"""Of a document of alice's; a server that lets nobody in particular in answers 401 to nobody."""
+
+
+def addresses(dav: Dav, target: str) -> list[str]:
+    """Of a file, on every route."""
+    ids = {"object": told(dav, target, "object-uid"), "node": told(dav, target, "uid")}
+    return [route.format(**ids) for route in ROUTES]
+
+
+@pytest.mark.parametrize("visibility", MATRIX)
+@pytest.mark.parametrize("lets_nobody_in", [True, False])
+def test_p13_m10_an_id_gives_what_its_path_gives_and_no_more(
+    to_readers: Mapping[str, Dav], to_users: Mapping[str, Dav], visibility: str, lets_nobody_in: bool
+) -> None:
+    alice = to_readers["alice"]
+    document(alice, DOC, visibility)
+    alice.put(f"{DOC}/a.txt", TEXT)
+    people = to_readers if lets_nobody_in else to_users
+    expected = MATRIX[visibility] | ({} if lets_nobody_in else {"nobody": 401})
+    every = [(who, method, address) for who in expected for method in METHODS for address in addresses(alice, A_TXT)]
+
+    answers = {(who, method, address): people[who](method, address) for who, method, address in every}
+
+    assert {cell: answer.status for cell, answer in answers.items()} == {cell: expected[cell[0]] for cell in every}
+    given = {cell: answer for cell, answer in answers.items() if answer.status == 200}
+    assert all(answer.body == (TEXT if method == "GET" else b"") for (_, method, _), answer in given.items())
+    assert {answer.body == TEXT for cell, answer in answers.items() if cell not in given} <= {False}
+    is_public = visibility == "public" and lets_nobody_in
+    assert {cell: answer.header("Cache-Control") for cell, answer in given.items()} == {
+        cell: caching(cell[2], is_public) for cell in given
+    }
+
+
+def caching(address: str, is_public: bool) -> str:
+    """Of design section 7 and the matrix: a content never changes, what a path shows does."""
+    if is_public and address.startswith("/assets/by-id/"):
+        return "public, max-age=31536000, immutable"
+    return "public, no-cache" if is_public else "private, no-cache"
+
+
+def test_p01_m07_an_asset_is_kept_for_a_year_in_seconds_and_asked_for_by_its_tag(alice: Dav, nobody: Dav) -> None:
+    document(alice, DOC, "public")
+    alice.put(f"{DOC}/a.txt", TEXT)
+
+    for address in addresses(alice, f"{DOC}/a.txt"):
+        answer = nobody("GET", address)
+
+        assert answer.header("ETag") == f'"{sha256(TEXT).hexdigest()}"'
+        assert "max-age=86400000" not in str(answer.header("Cache-Control"))
+        again = nobody("GET", address, if_none_match=str(answer.header("ETag")))
+        assert (again.status, again.body) == (304, b"")
+
+
+def test_m06_every_asset_comes_in_ranges(alice: Dav) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.pdf", bytes(range(100)), content_type="application/pdf")
+
+    for address in addresses(alice, f"{DOC}/a.pdf"):
+        answer = alice("GET", address, range="bytes=10-19")
+
+        assert (answer.status, answer.body) == (206, bytes(range(10, 20)))
+        assert answer.header("Content-Range") == "bytes 10-19/100"
+        assert alice("GET", address, range="bytes=100-").status == 416
+
+
+def test_m11_a_name_in_any_script_is_told(alice: Dav) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/%E5%86%99%E7%9C%9F.txt", TEXT)
+    uid = told(alice, f"{DOC}/%E5%86%99%E7%9C%9F.txt", "uid")
+
+    answer = alice("GET", f"/file/attachments/{uid}/other.txt")
+
+    assert answer.header("Content-Disposition") == "inline; filename*=UTF-8''%E5%86%99%E7%9C%9F.txt"
+
+
+def test_m16_a_file_named_index_is_a_file(alice: Dav) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/index.html", b"<p>text")
+    uid = told(alice, f"{DOC}/index.html", "uid")
+
+    assert alice("GET", f"/file/attachments/{uid}/index.html").body == b"<p>text"
+
+
+@pytest.mark.parametrize("name", ["x.svg", "x.html", "x.xml"])
+def test_what_a_browser_could_run_is_for_saving_and_has_no_origin(alice: Dav, name: str) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/{name}", SVG)
+    uid = told(alice, f"{DOC}/{name}", "uid")
+
+    answer = alice("GET", f"/file/resources/{uid}/{name}")
+
+    assert str(answer.header("Content-Disposition")).startswith("attachment;")
+    assert str(answer.header("Content-Security-Policy")).startswith("sandbox;")
+    assert answer.header("X-Content-Type-Options") == "nosniff"
+
+
+def test_p11_no_asset_tells_where_its_bytes_lie(alice: Dav, opened: Store) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.bin", b"x" * 100_000)
+    node = opened.namespace(Caller("alice")).node(("files", "doc", "a.bin"))
+    assert node.content
+
+    for address in addresses(alice, f"{DOC}/a.bin"):
+        headers = str(alice("GET", address).headers).lower()
+
+        assert node.content.key not in headers
+        assert not {"x-amz", "x-accel-redirect", "location"} & set(alice("GET", address).headers)
+
+
+def test_p16_the_same_bytes_may_have_two_types(alice: Dav) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.txt", TEXT)
+    alice.put(f"{DOC}/a.css", TEXT)
+
+    first, second = told(alice, f"{DOC}/a.txt", "uid"), told(alice, f"{DOC}/a.css", "uid")
+
+    assert told(alice, f"{DOC}/a.txt", "object-uid") == told(alice, f"{DOC}/a.css", "object-uid")
+    assert alice("GET", f"/file/attachments/{first}").header("Content-Type") == "text/plain"
+    assert alice("GET", f"/file/attachments/{second}").header("Content-Type") == "text/css"
+
+
+def test_an_object_is_shown_by_any_node_that_the_caller_can_reach(alice: Dav, bob: Dav, nobody: Dav) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.txt", TEXT)
+    by_id = f"/assets/by-id/{told(alice, f'{DOC}/a.txt', 'object-uid')}"
+    assert bob("GET", by_id).status == 403
+
+    bob.put("/files/mine.txt", TEXT)
+
+    assert bob("GET", by_id).body == TEXT
+    document(alice, "/files/shown", "public")
+    alice.put("/files/shown/a.txt", TEXT)
+    assert nobody("GET", by_id).header("Cache-Control") == "private, no-cache", "the private document shows it too"
+
+
+def test_an_object_in_a_thousand_hidden_places_is_found_in_the_one_that_is_not(
+    alice: Dav, bob: Dav, opened: Store
+) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.txt", TEXT)
+    namespace = opened.namespace(Caller("alice"))
+    for level in range(8):
+        namespace.copy(("files", "doc"), ("files", f"doc{level}"))
+        namespace.move(("files", f"doc{level}"), ("files", "doc", f"doc{level}"))
+    by_id = f"/assets/by-id/{told(alice, f'{DOC}/a.txt', 'object-uid')}"
+    assert bob("GET", by_id).status == 403
+
+    document(alice, "/files/shown", "public")
+    alice.put("/files/shown/a.txt", TEXT)
+
+    assert bob("GET", by_id).body == TEXT
+
+
+def test_p08_what_lies_in_the_trash_has_no_address_until_it_is_back(alice: Dav) -> None:
+    document(alice, DOC)
+    alice.make(f"{DOC}/inner")
+    alice.put(f"{DOC}/inner/a.txt", TEXT)
+    every = addresses(alice, f"{DOC}/inner/a.txt")
+    assert alice("DELETE", f"{DOC}/inner/").status == 204
+
+    assert [alice("GET", address).status for address in every] == [404] * len(every)
+
+    [entry] = [href for href in alice.propfind("/-/trash/files/", "{DAV:}getetag", depth="1").hrefs if "inner" in href]
+    assert alice("MOVE", entry, destination=f"{DOC}/inner/").status == 201
+    assert [alice("GET", address).body for address in every] == [TEXT] * len(every)
+
+
+def test_m19_a_change_of_visibility_holds_at_once(alice: Dav, bob: Dav) -> None:
+    document(alice, DOC, "public")
+    alice.put(f"{DOC}/a.txt", TEXT)
+    every = addresses(alice, f"{DOC}/a.txt")
+    assert [bob("GET", address).status for address in every] == [200] * len(every)
+
+    assert ruled(alice, DOC, "private") == 200
+
+    assert [bob("GET", address).status for address in every] == [403] * len(every)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PROPFIND", "MOVE", "PATCH", "BREW"])
+def test_assets_are_only_read(alice: Dav, method: str) -> None:
+    answer = alice(method, "/assets/by-id/x")
+
+    assert answer.status == 405
+    assert answer.header("Allow") == "GET, HEAD, OPTIONS"
+    assert alice("OPTIONS", "/assets/by-id/x").header("Allow") == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/assets",
+        "/assets/",
+        "/assets/by-id",
+        "/assets/by-id/x",
+        "/assets/by-id/00000000-0000-7000-8000-000000000000",
+        "/assets/by-id/00000000-0000-7000-8000-000000000000/x",
+        "/assets/by-file-media-id/%00x",
+        "/assets/by-file-media-id/../../files/a",
+        "/o/r",
+        "/o/r/%F0%9F%98%80/x",
+        "/file/attachments/x/y/z",
+        "/file/users/x",
+    ],
+)
+def test_what_is_no_address_of_an_asset_is_refused(alice: Dav, target: str) -> None:
+    answer = alice("GET", target)
+
+    assert answer.status in {400, 404}
+    assert answer.header("Content-Type") == "application/problem+json"
+
+
+def test_p07_a_file_that_expires_is_read_until_then(alice: Dav) -> None:
+    alice.put("/files/a.txt", TEXT)
+    expires = (
+        "<D:propertyupdate xmlns:D='DAV:'><D:set><D:prop><S:expires xmlns:S='urn:davstore:'>4102444800</S:expires>"
+    )
+    assert alice("PROPPATCH", "/files/a.txt", expires + "</D:prop></D:set></D:propertyupdate>").status == 207
+
+    assert [alice("GET", address).body for address in addresses(alice, "/files/a.txt")] == [TEXT] * len(ROUTES)
