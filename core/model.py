@@ -103,11 +103,12 @@ class Access:
         return self.visibility == "public" or (self.visibility == "protected" and caller.name != "")
 
     def writable(self, caller: Caller) -> bool:
-        """A document is its owner's to write, and an administrator's where he may read it."""
-        if not caller.may_write:
-            return False
-        is_mine = not self.owner or caller.unbound or caller.name == self.owner
-        return is_mine or (caller.admin and self.readable(caller))
+        return caller.may_write and self.belongs_to(caller)
+
+    def belongs_to(self, caller: Caller) -> bool:
+        """A document is its owner's, and an administrator's where he may read it."""
+        is_owner = not self.owner or caller.unbound or caller.name == self.owner
+        return is_owner or (caller.admin and self.readable(caller))
 
     @property
     def is_public(self) -> bool:

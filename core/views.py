@@ -78,8 +78,8 @@ class View:
         return self._shown(node) if node and self._sees(node) else None
 
     def _sees(self, node: Node) -> bool:
-        """The past of what may be written is shown to those only who may."""
-        return node.access is None or node.access.writable(self.namespace.caller)
+        """The past of a document is shown to those only whose it is."""
+        return node.access is None or node.access.belongs_to(self.namespace.caller)
 
     def node(self, path: Path) -> Node:
         """Raises NotFound."""

@@ -18,40 +18,64 @@ from .request import Environ, Headers, Response, href
 
 class Row(NamedTuple):
     status: int
-    code: str = ""
-    """What the API calls it."""
     condition: str = ""
     """A precondition or postcondition code of namespace DAV:."""
 
 
 TABLE: dict[type[Refusal], Row] = {
-    core.NotFound: Row(404, "RESOURCE_NOT_FOUND"),
-    core.NoParent: Row(409, "PARENT_NOT_FOUND"),
-    core.AlreadyExists: Row(409, "ALREADY_EXISTS"),
-    core.NotACollection: Row(409, "NOT_A_COLLECTION"),
-    core.IsACollection: Row(405, "IS_A_COLLECTION"),
-    core.NotEmpty: Row(409, "NOT_EMPTY"),
-    core.InvalidPath: Row(400, "INVALID_NAME"),
-    core.NameTooLong: Row(414, "NAME_TOO_LONG"),
-    core.InvalidMove: Row(403, "INVALID_MOVE"),
-    core.PreconditionFailed: Row(412, "PRECONDITION_FAILED"),
-    core.Locked: Row(423, "LOCKED", "lock-token-submitted"),
-    core.LockConflict: Row(423, "LOCKED", "no-conflicting-lock"),
-    core.NoSuchLock: Row(409, "NO_SUCH_LOCK", "lock-token-matches-request-uri"),
-    core.Unauthenticated: Row(401, "UNAUTHENTICATED"),
-    core.Forbidden: Row(403, "FORBIDDEN"),
-    core.InvalidContent: Row(400, "INVALID_CONTENT"),
-    core.IncompleteContent: Row(400, "INVALID_CONTENT"),
-    core.DigestMismatch: Row(400, "INVALID_CONTENT"),
-    core.InvalidSetting: Row(400, "INVALID_REQUEST"),
-    core.TooLarge: Row(413, "FILE_TOO_LARGE"),
-    core.UnsupportedMediaType: Row(415, "UNSUPPORTED_MEDIA_TYPE"),
-    core.QuotaExceeded: Row(507, "QUOTA_EXCEEDED", "quota-not-exceeded"),
-    core.StorageUnavailable: Row(503, "STORAGE_UNAVAILABLE"),
-    core.StorageFull: Row(507, "STORAGE_FULL", "sufficient-disk-space"),
-    core.Unusable: Row(503, "STORAGE_UNAVAILABLE"),
-    core.Corrupt: Row(500, "INTERNAL_ERROR"),
+    core.NotFound: Row(404),
+    core.NoParent: Row(409),
+    core.AlreadyExists: Row(409),
+    core.NotACollection: Row(409),
+    core.IsACollection: Row(405),
+    core.NotEmpty: Row(409),
+    core.InvalidPath: Row(400),
+    core.NameTooLong: Row(414),
+    core.InvalidMove: Row(403),
+    core.PreconditionFailed: Row(412),
+    core.Locked: Row(423, "lock-token-submitted"),
+    core.LockConflict: Row(423, "no-conflicting-lock"),
+    core.NoSuchLock: Row(409, "lock-token-matches-request-uri"),
+    core.Unauthenticated: Row(401),
+    core.Forbidden: Row(403),
+    core.InvalidContent: Row(400),
+    core.IncompleteContent: Row(400),
+    core.DigestMismatch: Row(400),
+    core.InvalidSetting: Row(400),
+    core.TooLarge: Row(413),
+    core.UnsupportedMediaType: Row(415),
+    core.QuotaExceeded: Row(507, "quota-not-exceeded"),
+    core.StorageUnavailable: Row(503),
+    core.StorageFull: Row(507, "sufficient-disk-space"),
+    core.Unusable: Row(503),
+    core.Corrupt: Row(500),
 }
+NAMES: dict[type[Refusal], str] = {
+    core.NotFound: "RESOURCE_NOT_FOUND",
+    core.NoParent: "PARENT_NOT_FOUND",
+    core.AlreadyExists: "ALREADY_EXISTS",
+    core.NotACollection: "NOT_A_COLLECTION",
+    core.IsACollection: "IS_A_COLLECTION",
+    core.NotEmpty: "NOT_EMPTY",
+    core.InvalidPath: "INVALID_NAME",
+    core.NameTooLong: "NAME_TOO_LONG",
+    core.InvalidMove: "INVALID_MOVE",
+    core.PreconditionFailed: "PRECONDITION_FAILED",
+    core.Locked: "LOCKED",
+    core.NoSuchLock: "NO_SUCH_LOCK",
+    core.Unauthenticated: "UNAUTHENTICATED",
+    core.Forbidden: "FORBIDDEN",
+    core.InvalidContent: "INVALID_CONTENT",
+    core.InvalidSetting: "INVALID_REQUEST",
+    core.TooLarge: "FILE_TOO_LARGE",
+    core.UnsupportedMediaType: "UNSUPPORTED_MEDIA_TYPE",
+    core.QuotaExceeded: "QUOTA_EXCEEDED",
+    core.StorageUnavailable: "STORAGE_UNAVAILABLE",
+    core.StorageFull: "STORAGE_FULL",
+    core.Unusable: "STORAGE_UNAVAILABLE",
+    core.Corrupt: "INTERNAL_ERROR",
+}
+"""What the API calls them."""
 TAKEN = {"MKCOL": Row(405), "COPY": Row(412), "MOVE": Row(412)}
 """What AlreadyExists means to the methods for which WebDAV says it (RFC 4918, sections 9.3.1, 9.8.5, 9.9.4)."""
 
@@ -88,10 +112,11 @@ def refused(error: Refusal | DAVError, environ: Environ) -> Response:
     """The response that says what was refused; never a server's path, never a traceback."""
     if isinstance(error, DAVError):
         return _foreign(error, environ)
-    status, code, condition = row(error, environ["REQUEST_METHOD"])
+    status, condition = row(error, environ["REQUEST_METHOD"])
     roots = error.roots if isinstance(error, core.Locked) else ()
     detail = "" if isinstance(error, INTERNAL) else str(error)
     if is_beside(environ):
+        code = next(NAMES[kind] for kind in type(error).__mro__ if kind in NAMES)
         return problem(status, code, detail, _demanded(status, environ["REQUEST_METHOD"]))
     return _response(status, condition, _hrefs(roots, environ), detail, environ)
 

@@ -28,7 +28,7 @@ class Options:
 def run(store: Store, options: Options) -> None:
     """Serves the mount until it is unmounted, or the process is told to end. Raises Unusable."""
     _raise_limits()
-    inodes = store.inodes(Caller(options.user, admin=True, may_write=not options.read_only))
+    inodes = store.inodes(Caller(options.user, admin=True, may_write=not options.read_only, unbound=True))
     operations = Operations(inodes, _top(store, options))
     session = Session(options.mountpoint, Replies(operations, options.attr_timeout).callbacks(), _words(options))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
