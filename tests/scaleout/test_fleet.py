@@ -1,0 +1,169 @@
+"""A fleet of gateways is one drive: what one of them acknowledged holds at all, and any of them may go."""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from xml.etree import ElementTree
+
+import pytest
+
+from core import migrations
+from core.database import Database
+from tests.parts.scale import soak
+from tests.parts.server import DavServer
+from tests.scaleout.fleet import GATEWAYS, Fleet
+from tests.scaleout.load import Load
+from tests.survival.agreement import assert_agreement
+from tests.survival.drive import Drive
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+LARGE = bytes(range(256)) * 1000
+ROUND = soak(60, 2_000)
+
+
+def eventually(holds: Callable[[], bool], patience: float) -> bool:
+    limit = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def assert_nothing_lost(fleet: Fleet, load: Load) -> None:
+    assert load.wrong == []
+    for n, (path, digest) in enumerate(load.written.items()):
+        with Drive(fleet.gateways[n % GATEWAYS].port) as drive:
+            assert drive.digest(path) == digest
+    assert fleet.command("fsck", "--deep")["problems"] == []
+
+
+def test_conditions_and_locks_hold_at_all_gateways(fleet: Fleet):
+    with ExitStack() as connections:
+        drives = [connections.enter_context(Drive(fleet.gateways[n % GATEWAYS].port)) for n in range(4 * GATEWAYS)]
+
+        assert_agreement(drives)
+
+    assert fleet.command("fsck", "--deep")["problems"] == []
+
+
+def test_what_one_gateway_deletes_another_brings_back_from_the_trash(fleet: Fleet):
+    first, second, third = fleet.gateways
+    assert first.request("PUT", "/files/a", LARGE).status == 201
+    assert second.request("DELETE", "/files/a").status == 204
+    listing = third.request("PROPFIND", "/-/trash/files/", headers={"Depth": "1"})
+    [entry] = [
+        href
+        for response in ElementTree.fromstring(listing.body).iter("{DAV:}response")
+        if (href := response.findtext("{DAV:}href", "")).rstrip("/") != "/-/trash/files"
+    ]
+
+    moved = third.request("MOVE", entry, headers={"Destination": f"{third.url}/files/a"})
+
+    assert moved.status == 201
+    assert first.request("GET", "/files/a").body == LARGE
+
+
+def test_a_password_that_is_withdrawn_is_refused_everywhere_within_a_second(fleet: Fleet):
+    password = "correct horse battery"
+    fleet.run("user", "add", "ann", "--password-stdin", given=password)
+
+    def statuses() -> set[int]:
+        return {
+            gateway.request("PROPFIND", "/files/", headers={"Depth": "0"}, user="ann", password=password).status
+            for gateway in fleet.gateways * 4
+        }
+
+    assert statuses() == {207}
+    fleet.run("user", "rm", "ann", "--yes")
+
+    assert eventually(lambda: statuses() == {401}, 2.0)
+
+
+def test_the_collector_works_on_whichever_gateway_ends(fleet: Fleet):
+    """Jobs are leased: with two of three gateways killed, the third takes over once the lease is up or free."""
+    first, second, third = fleet.gateways
+    third.request("PUT", "/files/a", LARGE)
+    third.request("DELETE", "/files/a")
+    fleet.run("trash", "empty", "--yes")
+    assert eventually(lambda: condemned(fleet) == len(LARGE), 30)
+
+    first.kill9()
+    second.kill9()
+    third.request("PUT", "/files/b", LARGE[1:])
+    third.request("DELETE", "/files/b")
+    fleet.run("trash", "empty", "--yes")
+
+    assert eventually(lambda: condemned(fleet) == 2 * len(LARGE) - 1, 90)
+
+
+def condemned(fleet: Fleet) -> int:
+    return next(usage["condemned_bytes"] for usage in fleet.command("du") if usage["bucket"] == "files")
+
+
+@pytest.mark.parametrize("n", range(soak(1, GATEWAYS)))
+def test_killing_a_gateway_under_load_loses_nothing_that_was_acknowledged(fleet: Fleet, n: int):
+    with Load(fleet.nginx.port) as load:
+        load.wait_for(ROUND)
+        fleet.gateways[n].kill9()
+        load.wait_for(ROUND)
+        restart(fleet.gateways[n])
+        load.wait_for(ROUND)
+
+    print(f"{dict(load.statuses)}, {load.broken} broken off")
+    assert_nothing_lost(fleet, load)
+
+
+def restart(gateway: DavServer) -> None:
+    gateway.__enter__()
+
+
+def test_a_rolling_restart_fails_no_request(fleet: Fleet):
+    with Load(fleet.nginx.port) as load:
+        for gateway in fleet.gateways:
+            load.wait_for(ROUND)
+            gateway.terminate()
+            load.wait_for(ROUND)
+            restart(gateway)
+
+    assert (load.failed, load.statuses[200]) == (0, load.statuses[201])
+    assert_nothing_lost(fleet, load)
+
+
+NEXT = f'''"""What a next version may do to the schema: it adds."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{migrations.HEAD}"
+
+
+def upgrade() -> None:
+    op.add_column("objects", sa.Column("later", sa.Text()))
+    op.add_column("nodes", sa.Column("later", sa.BigInteger(), server_default="7"))
+    op.create_index("ix_names_later", "names", ["node", "parent"])
+    op.create_table(
+        "later",
+        sa.Column("id", sa.BigInteger(), primary_key=True),
+        sa.Column("node", sa.BigInteger(), sa.ForeignKey("nodes.id", ondelete="CASCADE")),
+    )
+'''
+
+
+def test_a_migration_runs_while_the_old_version_serves(fleet: Fleet):
+    scripts = fleet.root / "migrations"
+    shutil.copytree(migrations.HERE, scripts)
+    (scripts / "versions" / "9999_next.py").write_text(NEXT)
+    newer = Database(fleet.url)
+
+    with Load(fleet.nginx.port) as load:
+        load.wait_for(ROUND)
+        migrations.upgrade(newer, "9999", scripts)
+        load.wait_for(ROUND)
+
+    newer.close()
+    assert (load.failed, load.wrong) == (0, [])
+    assert {fleet.gateways[0].request("GET", path).status for path in load.written} == {200}
