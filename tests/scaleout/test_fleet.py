@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from urllib.request import urlopen
 from xml.etree import ElementTree
 
 import pytest
@@ -64,6 +65,20 @@ def test_what_one_gateway_deletes_another_brings_back_from_the_trash(fleet: Flee
 
     assert moved.status == 201
     assert first.request("GET", "/files/a").body == LARGE
+
+
+def test_all_workers_of_all_gateways_give_the_same_url_to_whom_they_send_to_the_storage(fleet: Fleet):
+    assert fleet.gateways[0].request("PUT", "/files/a", LARGE).status == 201
+    client = {"Host": "drive.test", "User-Agent": "rclone/v1.68.0"}
+
+    def urls() -> set[str]:
+        answers = [gateway.request("GET", "/files/a", headers=client) for gateway in fleet.gateways * 4]
+        assert {answer.status for answer in answers} == {307}
+        return {answer.headers["Location"] for answer in answers}
+
+    assert eventually(lambda: len(urls()) == 1, 1.0), "the time that they sign with turns every few minutes only"
+    with urlopen(urls().pop()) as found:
+        assert found.read() == LARGE
 
 
 def test_a_password_that_is_withdrawn_is_refused_everywhere_within_a_second(fleet: Fleet):
