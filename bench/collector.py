@@ -2,6 +2,7 @@
 costs what was touched, not what is stored."""
 
 import argparse
+import hashlib
 import os
 import resource
 import tempfile
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from core.database import Transaction
 from core.policy import BucketPolicy
 from core.store import Store
+from core.subtrees import UUID7
 from tests.parts import processes, stores
 from tests.parts.postgresql import Cluster
 
@@ -28,8 +30,8 @@ NUMBERS = {
     "sqlite": "WITH RECURSIVE s (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM s WHERE n < :last)",
     "postgresql": "WITH s (n) AS (SELECT * FROM generate_series(cast(:first AS bigint), cast(:last AS bigint)))",
 }
-DIGEST = {"sqlite": "printf('%064x', n)", "postgresql": "lpad(to_hex(n), 64, '0')"}
-UID = {"sqlite": "uuid7()", "postgresql": "gen_random_uuid()"}
+DIGEST = {"sqlite": "sha256(n)", "postgresql": "encode(sha256(convert_to(cast(n AS text), 'UTF8')), 'hex')"}
+UID = {"sqlite": "uuid7()", "postgresql": str(UUID7)}
 DATA = {"sqlite": f"zeroblob({SIZE})", "postgresql": f"decode(repeat('00', {SIZE}), 'hex')"}
 OBJECTS = f"""INSERT INTO objects (id, uid, bucket, digest, dedup_key, size, storage, key, state, created, touched)
     {{numbers}} SELECT n, {{uid}}, 1, {{digest}}, {{digest}}, {SIZE}, 'inline', 'files/' || {{digest}}, 'live',
@@ -81,8 +83,8 @@ def touched_again(store: Store, name: str, count: int) -> float:
     with store.database.write() as tx:
         step = max(1, count // TOUCHED)
         tx.execute(
-            text(f"UPDATE objects SET touched = {AGO} WHERE state = 'live' AND id % :step = 0 AND id <= :last"),
-            {"step": step, "last": count},
+            text("UPDATE objects SET touched = :now WHERE state = 'live' AND id % :step = 0 AND id <= :last"),
+            {"now": tx.now, "step": step, "last": count},
         )
     start = time.perf_counter()
     run = store.collect_garbage(grace=0)
@@ -93,9 +95,17 @@ def touched_again(store: Store, name: str, count: int) -> float:
 
 def _each_thousand(tx: Transaction, statement: str, count: int) -> None:
     words = {"numbers": NUMBERS, "uid": UID, "digest": DIGEST, "data": DATA}
+    if tx.dialect == "sqlite":
+        driver = tx.connection.connection.driver_connection
+        assert driver
+        driver.create_function("sha256", 1, _sha256)
     filled = text(statement.format(**{name: by[tx.dialect] for name, by in words.items()}))
     for first in range(1, count + 1, 100_000):
         tx.execute(filled, {"first": first, "last": min(count, first + 99_999)})
+
+
+def _sha256(n: int) -> str:
+    return hashlib.sha256(str(n).encode()).hexdigest()
 
 
 def _analyze(store: Store) -> None:

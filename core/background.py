@@ -48,7 +48,9 @@ class Background:
 
     def _collect(self, tempo: Tempo) -> list[str]:
         grace = nanoseconds(self.settings.collector.grace)
-        done = run(self.database, self.contents, self.registry, grace=grace, tempo=tempo)
+        log = self.settings.collector.log
+        remember = None if log is None else nanoseconds(log)
+        done = run(self.database, self.contents, self.registry, grace=grace, remember=remember, tempo=tempo)
         failed = [f"{done.failed} deletions failed; see `davstore gc status`"] if done.failed else []
         return [*done.refused, *failed]
 

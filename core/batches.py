@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, any_, func, literal, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Text, any_, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from .database import Transaction
@@ -15,4 +15,4 @@ def among(tx: Transaction, column: Column[Any], ids: Collection[int]) -> ColumnE
     if tx.dialect == "sqlite":
         each = func.json_each(json.dumps(list(ids))).table_valued("value")
         return column.in_(select(each.c.value))
-    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+    return column == any_(cast(literal(f"{{{','.join(map(str, ids))}}}", Text), ARRAY(BigInteger)))

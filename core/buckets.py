@@ -150,8 +150,12 @@ def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> i
     return seq
 
 
-def expiry(tx: Transaction, bucket: Bucket) -> Instant | None:
-    """When a file that the bucket takes now will go by itself."""
+def expiry(tx: Transaction, bucket: Bucket, wanted: Instant | timedelta | None = None) -> Instant | None:
+    """When a file that the bucket takes now will go by itself, unless its writer wants another time, or lifetime."""
+    if isinstance(wanted, timedelta):
+        return Instant(tx.now + _nanoseconds(wanted))
+    if wanted is not None:
+        return wanted
     return None if bucket.expire_after is None else Instant(tx.now + bucket.expire_after)
 
 

@@ -8,7 +8,8 @@ Each batch is one transaction under the bucket's writer lock: nothing can gain o
 and the verdict. Safety rests on that and on foreign keys; grace and retention are there for people (I8, I10). A dry run
 asks the same questions of snapshots, and writes nothing.
 
-`touched` says since when an object is worth a look. While a hold keeps it, that lies ahead: at the hold's end.
+`touched` says since when an object is worth a look. While a hold keeps it, that lies ahead: at the hold's end. How far
+the looks have come stands in the bucket's row (`progress`), so that an object that is kept is not written to.
 """
 
 import time
@@ -20,18 +21,16 @@ from functools import partial
 from sqlalchemy import Column, delete, func, insert, literal, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from . import buckets, history
+from . import buckets, history, progress
 from .batches import among
 from .database import Database, Query, Transaction
 from .errors import Refusal
-from .model import SECOND, Bucket, Instant, ObjectId
+from .model import FOREVER, Bucket, Instant, ObjectId
 from .references import Registry
 from .schema import holds, objects, purges, renditions
 from .tempo import FLAT_OUT, Tempo
 
 SMALLEST, FIRST, LARGEST = 50, 500, 8000
-AGAIN = 30 * 24 * 3600 * SECOND
-"""Every object is examined at least so often, in nanoseconds, so that a forgotten touch leaks nothing for ever."""
 BREAKER_FROM = 1000
 BREAKER_SHARE = 0.5
 
@@ -101,9 +100,23 @@ class Collector:
         decide = self._condemn
         if dry_run:
             decide = partial(self._would_condemn, purge=not _kept_for(bucket, retention))
+        if not dry_run:
+            self._begin(bucket)
+        with self.database.read() as tx:
+            start = progress.reached(tx, bucket)
         decide = partial(decide, bucket=bucket)
-        touched = self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide, dry_run=dry_run)
-        return touched + self._in_batches(bucket, objects.c.examined, lambda now: now - AGAIN, decide, dry_run=dry_run)
+        return self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide, dry_run=dry_run, start=start)
+
+    def _begin(self, bucket: Bucket) -> None:
+        """Where it is time to look at every object, those that an older program cleared are touched again."""
+        with self.database.write(bucket.id) as tx:
+            cleared = progress.begin(tx, bucket)
+        while cleared:
+            with self.database.write(bucket.id) as tx:
+                page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.touched.is_(None))
+                page = page.where(objects.c.condemned.is_(None)).limit(FIRST)
+                cleared = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
+            self.tempo.between()
 
     def _check_breaker(self, bucket: Bucket, would: Collected) -> None:
         if would.condemned <= BREAKER_FROM * BREAKER_SHARE:
@@ -127,15 +140,18 @@ class Collector:
         decide: Callable[[Transaction, Sequence[ObjectId]], Collected],
         *,
         dry_run: bool,
+        start: int = progress.START,
     ) -> Collected:
-        """Decides on objects whose `since` lies before the cutoff, oldest first, a transaction for each batch."""
-        total, limit, after = Collected(), FIRST, (-1, -1)
+        """Decides on objects whose `since` lies between, oldest first, a transaction for each batch."""
+        total, limit, after = Collected(), FIRST, (start, FOREVER)
         while True:
             with self._transaction(bucket, dry_run=dry_run) as tx:
                 started = time.monotonic()
                 rows = tx.execute(_batch(bucket, since, cutoff(tx.now), after, limit)).all()
                 if rows:
                     total += decide(tx, [row.id for row in rows])
+                if since is objects.c.touched and not dry_run:
+                    progress.advance(tx, bucket, rows[-1].since - 1 if len(rows) == limit else cutoff(tx.now))
             if len(rows) < limit:
                 return total
             after = (rows[-1].since, rows[-1].id)
@@ -148,8 +164,8 @@ class Collector:
     def _condemn(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
         kept, gone = self._parted(tx, bucket, batch)
         _end_holds(tx, batch)
-        _clear(tx, kept)
-        verdict = {"touched": None, "examined": tx.now, "state": "condemned", "condemned": tx.now}
+        _look_later(tx, kept)
+        verdict = {"state": "condemned", "condemned": tx.now}
         tx.execute(update(objects).where(among(tx, objects.c.id, gone)).values(**verdict))
         history.record(tx, bucket, gone, "condemned", "no reference was found")
         return Collected(examined=len(batch), condemned=len(gone))
@@ -188,13 +204,10 @@ def _kept_for(bucket: Bucket, retention: int | None) -> int:
 
 
 def _batch(bucket: Bucket, since: Column[int], cutoff: int, after: tuple[int, int], limit: int) -> Query:
-    """Live objects by the time that they were touched or else examined, or condemned ones by when that was."""
-    state = "condemned" if since is objects.c.condemned else "live"
-    wanted = select(objects.c.id, since.label("since")).where(
-        objects.c.bucket == bucket.id, objects.c.state == state, since <= cutoff
-    )
-    if since is objects.c.examined:
-        wanted = wanted.where(objects.c.touched.is_(None))
+    """Live objects by the time that they were touched, or condemned ones by when that was."""
+    wanted = select(objects.c.id, since.label("since")).where(objects.c.bucket == bucket.id, since <= cutoff)
+    if since is objects.c.touched:
+        wanted = wanted.where(objects.c.condemned.is_(None))
     return wanted.where(tuple_(since, objects.c.id) > after).order_by(since, objects.c.id).limit(limit)
 
 
@@ -211,16 +224,17 @@ def _end_holds(tx: Transaction, batch: Sequence[ObjectId]) -> None:
     tx.execute(delete(holds).where(among(tx, holds.c.object, batch), holds.c.until <= tx.now))
 
 
-def _clear(tx: Transaction, batch: Sequence[ObjectId], **more: str | None) -> None:
+def _look_later(tx: Transaction, batch: Sequence[ObjectId]) -> None:
     """Something refers to them: the next look is due when a reference is dropped, or their last hold ends."""
+    held = select(holds.c.object).where(among(tx, holds.c.object, batch))
     last_hold = select(func.max(holds.c.until)).where(holds.c.object == objects.c.id).scalar_subquery()
-    values = {"touched": last_hold, "examined": tx.now, **more}
-    tx.execute(update(objects).where(among(tx, objects.c.id, batch)).values(**values))
+    tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=last_hold))
 
 
 def _revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId], reason: str) -> None:
     if batch:
-        _clear(tx, batch, state="live", condemned=None)
+        tx.execute(update(objects).where(among(tx, objects.c.id, batch)).values(state="live", condemned=None))
+        _look_later(tx, batch)
         history.record(tx, bucket, batch, "revived", reason)
 
 

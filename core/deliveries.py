@@ -1,9 +1,11 @@
 """The outbox of deletions is carried out here, and nowhere else are blobs deleted (I8)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, or_, select, update
 
+from .batches import among
 from .contents import Contents
 from .database import AnyRow, Database
 from .errors import Refusal
@@ -18,6 +20,10 @@ BATCH = 100
 FIRST_DELAY, LONGEST_DELAY = 60 * SECOND, 24 * 3600 * SECOND
 
 
+Tried = tuple[AnyRow, str | None]
+"""A claimed row, and what went wrong with its deletion."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     deleted: int = 0
@@ -28,18 +34,15 @@ def deliver(database: Database, contents: Contents, tempo: Tempo = FLAT_OUT) -> 
     """Every deletion that is due was tried once. A failed one stays, with its error, and is due again later."""
     deleted = failed = 0
     while rows := _claim(database):
-        for row in rows:
-            error = _delete(contents, row)
-            with database.write() as tx:
-                mine = purges.c.id == row.id
-                if error is None:
-                    tx.execute(delete(purges).where(mine))
-                    deleted += 1
-                else:
-                    later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts - 1, 20))
-                    tx.execute(update(purges).where(mine).values(due=later, claimed=tx.now, error=error))
-                    failed += 1
-            tempo.between()
+        tried: list[Tried] = []
+        try:
+            for row in rows:
+                tried.append((row, _delete(contents, row)))
+                tempo.between()
+        finally:
+            _note(database, tried)
+        wrong = sum(error is not None for _, error in tried)
+        deleted, failed = deleted + len(tried) - wrong, failed + wrong
     return Delivered(deleted, failed)
 
 
@@ -55,6 +58,17 @@ def _claim(database: Database) -> list[AnyRow]:
             update(purges).where(purges.c.id.in_(ids)).values(claimed=tx.now + CLAIM, attempts=purges.c.attempts + 1)
         )
         return list(tx.execute(claimed.returning(purges.c.id, purges.c.storage, purges.c.key, purges.c.attempts)))
+
+
+def _note(database: Database, tried: Sequence[Tried]) -> None:
+    """Rows of blobs that are gone are gone; those of the others are due again, later each time."""
+    with database.write() as tx:
+        tx.execute(delete(purges).where(among(tx, purges.c.id, [row.id for row, error in tried if error is None])))
+        for row, error in tried:
+            if error is not None:
+                later = tx.now + min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(row.attempts - 1, 20))
+                again = update(purges).where(purges.c.id == row.id)
+                tx.execute(again.values(due=later, claimed=tx.now, error=error))
 
 
 def _delete(contents: Contents, claimed: AnyRow) -> str | None:

@@ -3,12 +3,13 @@
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, literal_column, select
 
 from . import guards, tree, uids
 from .database import AnyRow, Query, Transaction
 from .errors import NotFound
 from .model import OPERATOR, Instant, NodeId, ObjectId, moment
+from .objects import has_digest
 from .paths import parse, text
 from .references import Registry
 from .schema import buckets, holds, nodes, objects, renditions, trash, versions
@@ -54,7 +55,7 @@ def _objects() -> Query:
 def _wanted(tx: Transaction, about: str) -> ColumnElement[bool]:
     if about.startswith("/"):
         return objects.c.id == guards.found(tx, OPERATOR, parse(about)).object
-    return objects.c.uid == about if uids.is_uid(about) else objects.c.digest == about.lower()
+    return objects.c.uid == about if uids.is_uid(about) else has_digest(objects, about.lower())
 
 
 def _of_row(tx: Transaction, registry: Registry, row: AnyRow) -> Explanation:
@@ -102,7 +103,7 @@ def _gone(tx: Transaction, about: str, known: Container[str]) -> Iterator[Explan
         return
     which = gc_log.c.object_uid == about if uids.is_uid(about) else gc_log.c.digest == about.lower()
     last = select(gc_log.c.bucket, gc_log.c.object_uid, gc_log.c.digest, gc_log.c.size).where(
-        which, gc_log.c.event == "purged"
+        which, gc_log.c.event == literal_column("'purged'")
     )
     for row in tx.execute(last):
         if row.object_uid not in known:

@@ -1,5 +1,7 @@
 """Files get their content here, inside the transaction that commits it."""
 
+from datetime import timedelta
+
 from . import buckets, guards, locks, media, objects, pictures, tree, versions
 from .database import Transaction
 from .errors import Forbidden, IsACollection
@@ -33,6 +35,7 @@ def write(
     declared: str,
     modified: Instant | None,
     expect: Expect,
+    lifetime: Instant | timedelta | None = None,
 ) -> Outcome:
     """The file has this content; the old one is a version. Raises also QuotaExceeded, BlobNeeded."""
     here = place(tx, caller, path, expect)
@@ -44,7 +47,7 @@ def write(
     object_id = objects.adopt(tx, here.bucket, content, blob)
     pictures.want(tx, here.bucket, object_id, media_type, content.size)
     at = tx.now if modified is None else modified
-    expires = buckets.expiry(tx, here.bucket)
+    expires = buckets.expiry(tx, here.bucket, lifetime)
     if old:
         versions.replace_content(
             tx, old, object_id, content.size, media_type, at, author=caller.name, seq=seq, expires=expires

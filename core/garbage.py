@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from . import history
 from .collector import Collected, Collector
 from .contents import Contents
 from .database import Database, Transaction
@@ -76,17 +77,21 @@ def run(
     retention: int | None = None,
     dry_run: bool = False,
     force: bool = False,
+    remember: int | None = None,
     tempo: Tempo = FLAT_OUT,
 ) -> Run:
     """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing.
 
-    `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker.
+    `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker. Events older than
+    `remember` are forgotten.
     """
     expired = Expired() if dry_run else expire(database, tempo)
     collector = Collector(database, registry, tempo)
     total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
     delivered = None if dry_run else deliver(database, contents, tempo)
+    if remember is not None and not dry_run:
+        history.forget(database, remember, tempo)
     return Run(
         examined=total.examined,
         condemned=total.condemned,
@@ -107,7 +112,7 @@ def state(tx: Transaction) -> State:
     is_condemned = objects.c.state == "condemned"
     counted = (
         func.count(objects.c.id).filter(objects.c.state == "live").label("live"),
-        func.count(objects.c.touched).label("touched"),
+        func.count(objects.c.id).filter(~is_condemned, objects.c.touched > buckets.c.collected).label("touched"),
         func.count(objects.c.id).filter(is_condemned).label("condemned"),
         func.coalesce(func.sum(objects.c.size).filter(is_condemned), 0).label("size"),
     )

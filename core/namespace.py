@@ -7,6 +7,7 @@ raise StorageUnavailable; the other refusals are named where they are not plain 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import BinaryIO
 
 from sqlalchemy import update
@@ -190,10 +191,12 @@ class Namespace:
         *,
         media_type: str = "",
         modified: Instant | None = None,
+        expires: Instant | timedelta | None = None,
         expect: Expect = ANYTHING,
     ) -> Outcome:
         """The draft's bytes are the file's content, durably; the old ones are a version.
 
+        `expires` is when the file goes by itself, or how long after now; None: as its bucket says, or as before.
         Raises NoParent, IsACollection, PreconditionFailed, Locked, QuotaExceeded, UnsupportedMediaType, StorageFull.
         """
         guards.writable(path, self.caller, deep=0)
@@ -203,7 +206,7 @@ class Namespace:
             bucket = self._home(path)
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
-                return files.write(tx, self.caller, path, content, blob, media_type, modified, expect)
+                return files.write(tx, self.caller, path, content, blob, media_type, modified, expect, expires)
 
         return crossing.with_bytes(attempt)
 

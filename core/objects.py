@@ -1,5 +1,7 @@
 """Object rows: one content, kept once per bucket, and where its bytes lie (I2, I3)."""
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, func, insert, or_, select, update
 
 from . import history, outbox, uids
@@ -131,13 +133,18 @@ def counterpart(tx: Transaction, wanted: ObjectId, bucket: BucketId) -> ObjectId
     theirs = objects.alias("theirs")
     same = (
         select(func.min(theirs.c.id))
-        .join(objects, objects.c.digest == theirs.c.digest)
+        .join(objects, has_digest(theirs, objects.c.digest))
         .where(objects.c.id == wanted, theirs.c.bucket == bucket, is_sound(theirs))
     )
     found = tx.scalar(same)
     if found is None:
         raise BlobNeeded
     return found
+
+
+def has_digest(rows: FromClause, digest: ColumnElement[Any] | str) -> ColumnElement[bool]:
+    """Whether these are the bytes, by the two indexes that there are: of shared contents, and of those kept apart."""
+    return or_(rows.c.dedup_key == digest, and_(rows.c.dedup_key.is_(None), rows.c.digest == digest))
 
 
 def is_sound(rows: FromClause) -> ColumnElement[bool]:

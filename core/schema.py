@@ -87,6 +87,16 @@ buckets = Table(
     Column("files", BigInteger, nullable=False, server_default="0", comment="counter: file nodes, trash included"),
     Column("bytes", BigInteger, nullable=False, server_default="0", comment="counter: the sum of their sizes"),
     Column("seq", BigInteger, nullable=False, server_default="0", comment="rises with every change"),
+    Column(
+        "collected",
+        BigInteger,
+        nullable=False,
+        server_default="-1",
+        comment="objects touched until then are decided on",
+    ),
+    Column(
+        "walked", BigInteger, nullable=False, server_default="0", comment="when the collector began with every object"
+    ),
     Column("created", BigInteger, nullable=False),
     comment="top-level folders with their policy",
 )
@@ -108,25 +118,30 @@ objects = Table(
     Column(
         "touched",
         BigInteger,
-        comment="since when it is worth a look; ahead while a hold keeps it; null: when nothing changed",
+        comment="since when it is worth a look, or was when the collector came; ahead while a hold keeps it",
     ),
     Column("condemned", BigInteger, comment="when the collector found no reference"),
-    Column("examined", BigInteger, comment="when the collector looked last"),
+    Column("examined", BigInteger, comment="no longer written"),
     Column("verified", BigInteger, comment="when the bytes were last read and hashed"),
     Column("verdict", Text, comment="what that found: ok, lost or corrupt"),
     CheckConstraint("state IN ('live', 'condemned')", name="state"),
     CheckConstraint("(state = 'condemned') = (condemned IS NOT NULL)", name="condemned"),
     CheckConstraint("verdict IN ('ok', 'lost', 'corrupt')", name="verdict"),
-    Index("uq_objects_dedup", "bucket", "dedup_key", unique=True),
+    Index("uq_objects_dedup", "dedup_key", "bucket", unique=True),
     Index("uq_objects_blob", "storage", "key", unique=True),
-    Index("ix_objects_digest", "digest"),
+    Index(
+        "ix_objects_digest",
+        "digest",
+        sqlite_where=text("dedup_key IS NULL"),
+        postgresql_where=text("dedup_key IS NULL"),
+    ),
     Index(
         "ix_objects_touched",
         "bucket",
         "touched",
         "id",
-        sqlite_where=text("touched IS NOT NULL"),
-        postgresql_where=text("touched IS NOT NULL"),
+        sqlite_where=text("condemned IS NULL"),
+        postgresql_where=text("condemned IS NULL"),
     ),
     Index(
         "ix_objects_condemned",
@@ -135,7 +150,6 @@ objects = Table(
         sqlite_where=text("condemned IS NOT NULL"),
         postgresql_where=text("condemned IS NOT NULL"),
     ),
-    Index("ix_objects_examined", "bucket", "examined"),
     comment="the rows that vouch for blobs",
 )
 

@@ -1,6 +1,6 @@
 """The tables of accounts, sharing, jobs and records, on the same metadata as `schema`."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, text
 
 from .schema import Bytewise, Id, Uid, metadata
 
@@ -142,7 +142,12 @@ gc_log = Table(
     Column("digest", Bytewise),
     Column("size", BigInteger),
     Column("reason", Text),
-    Index("ix_gc_log_digest", "digest"),
+    Index(
+        "ix_gc_log_digest",
+        "digest",
+        sqlite_where=text("event = 'purged'"),
+        postgresql_where=text("event = 'purged'"),
+    ),
     Index("ix_gc_log_at", "at"),
     Index("ix_gc_log_object_uid", "object_uid"),
     comment="what the collector let go, when and why",

@@ -85,13 +85,17 @@ class Locks(Section):
 
 
 class Collector(Section):
-    """The background jobs of `davstore serve`. `sweep` and `scrub` None switch those off, `enabled` false all."""
+    """The background jobs of `davstore serve`. `sweep` and `scrub` None switch those off, `enabled` false all.
+
+    `log` None forgets nothing.
+    """
 
     enabled: bool = True
     interval: Duration = Field(default=timedelta(minutes=10), ge=timedelta(seconds=1))
     grace: Duration = timedelta(hours=2)
     sweep: OptionalDuration = timedelta(days=7)
     scrub: OptionalDuration = timedelta(days=30)
+    log: OptionalDuration = timedelta(days=365)
 
 
 class Links(Section):

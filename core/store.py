@@ -118,8 +118,16 @@ class Store:
         self, *, grace: int, retention: int | None = None, dry_run: bool = False, force: bool = False
     ) -> Run:
         """One run of the collector; nanoseconds. See `garbage.run`."""
+        log = self.settings.collector.log
         return run(
-            self.database, self.contents, self.registry, grace=grace, retention=retention, dry_run=dry_run, force=force
+            self.database,
+            self.contents,
+            self.registry,
+            grace=grace,
+            retention=retention,
+            dry_run=dry_run,
+            force=force,
+            remember=None if log is None else _nanoseconds(log),
         )
 
     def garbage(self) -> State:

@@ -26,7 +26,7 @@ from .buckets import expiry
 from .database import Query, Transaction
 from .errors import InvalidMove
 from .model import Bucket, Kind, Node, NodeId, ObjectId
-from .objects import BlobNeeded, is_sound
+from .objects import BlobNeeded, has_digest, is_sound
 from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
 from .tree import below, link, mark_changed
 
@@ -39,7 +39,7 @@ _subtree = Table(
 )
 """The nodes of one subtree and, where it is duplicated, their copies. It lives for one operation."""
 
-_UUID7: ColumnElement[Any] = literal_column(
+UUID7: ColumnElement[Any] = literal_column(
     "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing substring(int8send("
     "(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid"
 )
@@ -87,7 +87,7 @@ def _copied_nodes(tx: Transaction, source: Node, bucket: Bucket, seq: int, autho
     top = case((nodes.c.id == source.id, 1), else_=0)
     fresh: dict[str, ColumnElement[Any]] = {
         "id": _subtree.c.new,
-        "uid": func.uuid7() if tx.dialect == "sqlite" else _UUID7,
+        "uid": func.uuid7() if tx.dialect == "sqlite" else UUID7,
         "bucket": literal(bucket.id, Id),
         "is_root": literal_column("false"),
         "owner": case((nodes.c.owner == "", ""), else_=author),
@@ -167,14 +167,14 @@ def lacking(tx: Transaction, top: NodeId, target: Bucket, *, history: bool) -> l
     held = select(nodes.c.object).where(nodes.c.id.in_(mine))
     if history:
         held = held.union(select(versions.c.object).where(versions.c.node.in_(mine)))
-    there = exists().where(theirs.c.bucket == target.id, theirs.c.digest == objects.c.digest, is_sound(theirs))
+    there = exists().where(theirs.c.bucket == target.id, has_digest(theirs, objects.c.digest), is_sound(theirs))
     return list(tx.execute(select(objects.c.id).where(objects.c.id.in_(held), ~there)).scalars())
 
 
 def _refer_to(tx: Transaction, bucket: Bucket, rows: Table, which: ColumnElement[bool]) -> None:
     """The rows' objects are replaced by the bucket's own of the same contents. Raises BlobNeeded where it has none."""
     theirs, mine = objects.alias("theirs"), objects.alias("mine")
-    same = select(func.min(theirs.c.id)).join(mine, mine.c.digest == theirs.c.digest)
+    same = select(func.min(theirs.c.id)).join(mine, has_digest(theirs, mine.c.digest))
     same = same.where(theirs.c.bucket == bucket.id, is_sound(theirs), mine.c.id == rows.c.object)
     counterpart = same.scalar_subquery()
     which &= rows.c.object.is_not(None)

@@ -11,6 +11,7 @@ from . import conditions, digests
 from .addresses import resolved
 from .dates import http_date
 from .destination import destination, may_overwrite
+from .lifetimes import lifetime
 from .request import Headers, Request, Response
 
 CREATED, NO_CONTENT = 201, 204
@@ -23,7 +24,7 @@ def put(request: Request) -> Response:
     if request.ends_with_slash:
         raise IsACollection(request.path, "the URL is a collection's")
     _refuse_partial(request)
-    announced = digests.claims(request)
+    announced, expires = digests.claims(request), lifetime(request)
     namespace, path, expect = request.namespace, request.path, request.expect
     namespace.check_put(path, size=_announced_size(request), media_type=request.header("Content-Type"), expect=expect)
     with namespace.stage(path, also=sorted({claim.algorithm for claim in announced} - {"sha256"})) as draft:
@@ -31,9 +32,8 @@ def put(request: Request) -> Response:
             draft.write(block)
         digests.verify(announced, draft.seal().digests)
         modified = _modified(request)
-        outcome = namespace.put(
-            path, draft, media_type=request.header("Content-Type"), modified=modified, expect=expect
-        )
+        media_type = request.header("Content-Type")
+        outcome = namespace.put(path, draft, media_type=media_type, modified=modified, expires=expires, expect=expect)
     return _written(outcome.node, outcome.created, modified)
 
 

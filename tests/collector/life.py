@@ -2,14 +2,14 @@
 
 from pathlib import Path as FilePath
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
 from core import buckets as bucket_rows
 from core.database import AnyRow
 from core.garbage import Run
 from core.model import SECOND, Bucket, Caller, ObjectId, Path
 from core.namespace import Namespace
-from core.schema import blob_data, holds, objects, purges
+from core.schema import blob_data, buckets, holds, names, nodes, objects, purges
 from core.store import Store
 from tests.parts import stores
 
@@ -23,6 +23,15 @@ def put(store: Store, name: str = "a.txt", data: bytes = PHOTO, bucket: str = "f
     path = (bucket, name)
     stores.put(as_ann(store), path, data)
     return path
+
+
+def lose(store: Store, path: Path) -> None:
+    """The file's rows go by hand, as if a program failed that should have touched its object."""
+    node = as_ann(store).node(path)
+    with store.database.write() as tx:
+        tx.execute(delete(names).where(names.c.node == node.id))
+        tx.execute(delete(nodes).where(nodes.c.id == node.id))
+        tx.execute(update(buckets).values(files=0, bytes=0))
 
 
 def as_ann(store: Store) -> Namespace:
@@ -58,9 +67,17 @@ def only_object(store: Store) -> AnyRow:
 
 
 def change(store: Store, table: Table, **values: object) -> None:
-    """Sets columns of all rows by hand."""
+    """Sets columns of all rows by hand; the collector has not come so far as an object's touch that is set."""
     with store.database.write() as tx:
         tx.execute(update(table).values(**values))
+        if "touched" in values:
+            tx.execute(update(buckets).values(collected=-1))
+
+
+def a_month_later(store: Store, days: int = 30) -> None:
+    """So many days have passed since the collector began to look at every object."""
+    with store.database.write() as tx:
+        tx.execute(update(buckets).values(walked=tx.now - days * DAY))
 
 
 def hold(store: Store, wanted: ObjectId, seconds: float) -> None:
@@ -74,6 +91,7 @@ def end_holds(store: Store, ago: int = 0) -> None:
     with store.database.write() as tx:
         tx.execute(update(objects).where(objects.c.touched > tx.now).values(touched=tx.now - ago))
         tx.execute(update(holds).values(until=tx.now - ago))
+        tx.execute(update(buckets).values(collected=-1))
 
 
 def bucket(store: Store, name: str = "files") -> Bucket:

@@ -10,8 +10,7 @@ from sqlalchemy import delete, event, insert
 
 from core.errors import PreconditionFailed, StorageUnavailable
 from core.model import Expect, Look
-from core.schema import buckets as bucket_table
-from core.schema import names, nodes, objects, purges, renditions
+from core.schema import nodes, objects, purges, renditions
 from core.store import Store
 from tests.collector import life
 from tests.collector.failing import Faults, What
@@ -138,14 +137,8 @@ def test_M1_renditions_go_with_their_source(store: Store):
 
 
 def test_P15_what_fails_after_its_upload_is_found_without_anybodys_help(store: Store):
-    """The node's row goes by hand, as if its owner had failed: nobody touches the object."""
     path = life.put(store)
-    node = life.as_ann(store).node(path)
-    assert life.only_object(store).touched is not None
-    with store.database.write() as tx:
-        tx.execute(names.delete().where(names.c.node == node.id))
-        tx.execute(delete(nodes).where(nodes.c.id == node.id))
-        tx.execute(bucket_table.update().values(files=0, bytes=0))
+    life.lose(store, path)
 
     assert life.run(store).purged == 1
 

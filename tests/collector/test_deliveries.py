@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from core.blobs import Blob, BlobStore
+from core.collector import Collector
 from core.deliveries import deliver
 from core.errors import StorageUnavailable
+from core.jobs import Stopped
 from core.model import SECOND
-from core.schema import purges
+from core.schema import objects, purges
 from core.staging import Sealed
 from core.store import Store
+from core.tempo import Tempo
 from tests.collector import life
 from tests.collector.life import DAY, PHOTO
 
@@ -145,3 +148,43 @@ def test_a_disk_that_is_not_mounted_loses_no_deletion(store: Store):
     life.change(store, purges, due=0, claimed=0)
     assert life.run(store).deleted == 1
     assert life.blobs(store) == []
+
+
+def test_deletions_share_their_transactions(store: Store):
+    for n in range(50):
+        life.put_and_delete(store, f"{n}.txt", PHOTO * (n + 1))
+    store.collect_garbage(grace=0, retention=DAY)
+    life.change(store, objects, condemned=0)
+    Collector(store.database, store.registry).purge()
+    commits: list[object] = []
+
+    def count(connection: object) -> None:
+        commits.append(connection)
+
+    event.listen(store.database.engine, "commit", count)
+
+    done = deliver(store.database, store.contents)
+
+    event.remove(store.database.engine, "commit", count)
+    assert (done.deleted, len(commits)) == (50, 3)
+
+
+def test_a_worker_that_is_stopped_has_noted_what_it_deleted(store: Store):
+    for n in range(5):
+        life.put_and_delete(store, f"{n}.txt", PHOTO * (n + 1))
+    store.collect_garbage(grace=0, retention=DAY)
+    life.change(store, objects, condemned=0)
+    Collector(store.database, store.registry).purge()
+    steps = iter([None, Stopped])
+
+    def stop() -> None:
+        if (reason := next(steps)) is not None:
+            raise reason
+
+    with pytest.raises(Stopped):
+        deliver(store.database, store.contents, Tempo(between=stop))
+
+    assert len(life.blobs(store)) == 3
+    assert {row.key for row in life.rows(store, purges)} == set(life.blobs(store))
+    life.change(store, purges, claimed=0)
+    assert deliver(store.database, store.contents).deleted == 3

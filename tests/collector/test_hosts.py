@@ -46,7 +46,7 @@ def test_a_hosts_row_keeps_an_object_and_its_end_lets_it_go(open_store: OpenStor
     assert life.run(store).condemned == 0
     host.forget()
     assert life.run(store).examined == 0
-    life.change(store, objects, examined=0)
+    life.a_month_later(store)
     assert life.run(store).purged == 1
 
 
@@ -320,7 +320,7 @@ def _crowd(store: Store, count: int, bucket: str = "media", touched: int | None 
                 "uid": uids.fresh(),
                 "key": f"{bucket}/{n}",
                 "created": 0,
-                "touched": 0 if n < worth_a_look else None,
+                "touched": 0 if n < worth_a_look else tx.now + life.DAY,
             }
             for n in range(count)
         ]

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import insert, select
 
 from core import uids
-from core.collector import AGAIN
 from core.model import SECOND
 from core.policy import BucketPolicy, Versions
+from core.progress import AGAIN
 from core.references import BUILT_IN, Registry, Rule
 from core.schema import holds, nodes, objects, purges, renditions, trash, versions
 from core.schema_services import gc_log
@@ -141,13 +141,24 @@ def test_every_way_to_drop_a_reference_touches(store: Store, drop: str):
 
 
 def test_an_object_that_nobody_touched_is_looked_at_after_30_days(store: Store):
-    life.put_and_delete(store)
-    life.change(store, objects, touched=None, examined=0)
-    now = _now(store)
+    path = life.put(store)
+    assert life.run(store).examined == 1
+    life.lose(store, path)
 
-    life.change(store, objects, examined=now - 29 * DAY)
+    life.a_month_later(store, 29)
     assert life.run(store).examined == 0
-    life.change(store, objects, examined=now - 30 * DAY)
+    life.a_month_later(store)
+    assert life.run(store).purged == 1
+
+
+def test_an_object_that_an_older_program_cleared_is_looked_at_too(store: Store):
+    path = life.put(store)
+    life.run(store)
+    life.lose(store, path)
+    life.change(store, objects, touched=None)
+
+    assert life.run(store).examined == 0
+    life.a_month_later(store)
     assert life.run(store).purged == 1
 
 
@@ -263,7 +274,6 @@ def test_a_dry_run_decides_like_the_run_and_changes_nothing(store: Store, work: 
     for n in range(5):
         life.put_and_delete(store, f"{n}.txt", PHOTO * (n + 2))
     life.hold(store, life.rows(store, objects)[1].id, -1)
-    life.change(store, objects, examined=_now(store) - 31 * DAY)
     if work == "purge":
         life.condemn(store)
         life.hold(store, life.rows(store, objects)[2].id, -1)
@@ -290,6 +300,20 @@ def test_a_dry_run_finds_what_a_hold_let_go(store: Store):
     told = store.collect_garbage(grace=0, dry_run=True)
 
     assert (told.examined, told.condemned) == (1, 1)
+
+
+def test_the_log_is_kept_for_a_year(store: Store):
+    life.put_and_delete(store)
+    life.run(store)
+    assert len(life.rows(store, gc_log)) == 2
+
+    life.change(store, gc_log, at=_now(store) - 364 * DAY)
+    life.run(store)
+    assert len(life.rows(store, gc_log)) == 2
+    life.change(store, gc_log, at=_now(store) - 365 * DAY)
+    life.run(store)
+
+    assert life.rows(store, gc_log) == []
 
 
 def test_the_log_tells_what_happened_to_an_object(store: Store):

@@ -1,5 +1,8 @@
 """The property `urn:davstore: expires`: when a file goes by itself."""
 
+import time
+from datetime import datetime
+
 import pytest
 
 from core.store import Store
@@ -61,3 +64,56 @@ def test_a_collection_does_not_expire(dav: Dav) -> None:
     answer = dav("PROPPATCH", "/files/d/", expires("2199-11-06T08:49:37Z"))
 
     assert EXPIRES in answer.properties("/files/d/", FORBIDDEN)
+
+
+def test_an_upload_says_when_it_goes(dav: Dav) -> None:
+    dav.put("/files/a", **{"X-Delete-At": "7253311777"})
+
+    assert dav.propfind("/files/a").properties("/files/a")[EXPIRES].text == "2199-11-06T08:49:37Z"
+
+
+def test_an_upload_says_how_long_it_is_kept(dav: Dav, opened: Store) -> None:
+    before = time.time()
+    dav.put("/files/a", **{"X-Delete-After": "3600"})
+
+    told = dav.propfind("/files/a").properties("/files/a")[EXPIRES].text
+    left = datetime.fromisoformat(told).timestamp() - before
+    assert 3595 < left < 3700
+    assert opened.collect_garbage(grace=0).files_expired == 0
+
+
+def test_what_was_uploaded_for_a_second_is_gone_after_it(dav: Dav, opened: Store) -> None:
+    dav.put("/files/a", **{"X-Delete-After": "1"})
+    dav.put("/files/kept")
+    time.sleep(1.1)
+
+    done = opened.collect_garbage(grace=0, retention=0)
+
+    assert (done.files_expired, dav("GET", "/files/a").status, dav("GET", "/files/kept").status) == (1, 404, 200)
+
+
+def test_an_upload_that_says_nothing_leaves_the_time_as_it_is_and_another_changes_it(dav: Dav) -> None:
+    dav.put("/files/a", **{"X-Delete-At": "7253311777"})
+    dav("PUT", "/files/a", b"other")
+    kept = dav.propfind("/files/a").properties("/files/a")[EXPIRES].text
+    dav("PUT", "/files/a", b"another", **{"X-Delete-At": "7253311778"})
+
+    assert kept == "2199-11-06T08:49:37Z"
+    assert dav.propfind("/files/a").properties("/files/a")[EXPIRES].text == "2199-11-06T08:49:38Z"
+
+
+@pytest.mark.parametrize("name", ["X-Delete-After", "X-Delete-At"])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "99999999999", "1,2", "1 2", "٣"])
+def test_a_lifetime_that_is_none_refuses_the_upload_and_says_what_would_be_one(dav: Dav, name: str, text: str) -> None:
+    answer = dav("PUT", "/files/a", b"content", **{name: text.encode().decode("latin-1")})
+
+    assert answer.status == 400
+    assert f"{name} is not understood; it takes a whole number of seconds" in answer.body.decode()
+    assert dav("GET", "/files/a").status == 404
+
+
+def test_of_two_lifetimes_none_is_taken(dav: Dav) -> None:
+    answer = dav("PUT", "/files/a", b"content", **{"X-Delete-After": "1", "X-Delete-At": "7253311777"})
+
+    assert answer.status == 400
+    assert dav("GET", "/files/a").status == 404
