@@ -11,6 +11,9 @@ from .errors import Corrupt, NotFound, StorageUnavailable
 from .model import Bucket, Descriptor, Node, ObjectId
 from .staging import Draft, Sealed, Staging
 
+TRANSIT = 1 << 20
+"""What is held in memory of a blob that moves."""
+
 
 class Contents:
     """The blob stores of an open store, by the names that object rows use; `inline` is among them.
@@ -32,6 +35,11 @@ class Contents:
     def random_draft(self, bucket: Bucket) -> RandomDraft:
         """A draft that is written anywhere, bound for the bucket."""
         return RandomDraft(self.store(bucket.storage).staging, bucket.inline_below, bucket.max_size)
+
+    def transit(self, storage: str) -> Draft:
+        """Bytes on their way from one storage to another."""
+        self.store(storage)
+        return self._stagings[storage].draft(TRANSIT, None)
 
     def publish(self, bucket: Bucket, content: Sealed) -> Descriptor | None:
         """The content has a blob, and an intent until an object vouches for it. None: it needs none (known, or inline).

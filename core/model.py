@@ -301,6 +301,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageUsage:
+    """A storage, and what the objects are that have their blobs there."""
+
+    name: str
+    type: str
+    place: str
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trashed:
     uid: str
     path: Path

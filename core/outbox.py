@@ -32,9 +32,9 @@ def _intent(storage: str, key: str) -> ColumnElement[bool]:
     return (purges.c.storage == storage) & (purges.c.key == key) & purges.c.claimed.is_(None)
 
 
-def post(tx: Transaction, storage: str, key: str) -> None:
-    """No object vouches for this blob any more."""
-    tx.execute(insert(purges).values(storage=storage, key=key, due=tx.now))
+def post(tx: Transaction, storage: str, key: str, after: int = 0) -> None:
+    """No object vouches for this blob any more; it may go in so many nanoseconds."""
+    tx.execute(insert(purges).values(storage=storage, key=key, due=tx.now + after))
 
 
 def is_resting(tx: Transaction) -> bool:

@@ -130,3 +130,14 @@ def shared_places(storages: Mapping[str, LocalStorage | DatabaseStorage | S3Stor
         if owner != name:
             problems.append(problem)
     return problems
+
+
+def place(storage: Storage) -> str:
+    """Where its blobs are, in one word."""
+    match storage:
+        case LocalStorage():
+            return str(storage.path)
+        case DatabaseStorage():
+            return "the database"
+        case S3Storage():
+            return f"s3://{storage.bucket}/{storage.prefix}" + (f" at {storage.endpoint}" if storage.endpoint else "")

@@ -1,6 +1,7 @@
 """The composition root: `open(settings)` gives the whole store, ready to serve."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from .archives import Archive
 from .assets import Assets
 from .background import Background
 from .backup import Progress, Saved, back_up
+from .blobs.store import Capability
 from .contents import Contents
 from .database import Database
 from .errors import InvalidSetting, NoSuchLock, NotFound
@@ -17,7 +19,8 @@ from .explain import Explanation, explain
 from .garbage import Run, State, run, state
 from .inodes import Inodes
 from .jobs import Job, JobState, Wait
-from .model import Bucket, BucketId, Caller, Findings, Lock, Usage
+from .model import Bucket, BucketId, Caller, Findings, Lock, StorageUsage, Usage
+from .moving import Moved, move
 from .namespace import LockLimits, Namespace
 from .orders import Limits
 from .policy import BucketPolicy
@@ -30,12 +33,15 @@ from .repair import Plan, plan, repair
 from .scrubbing import Scrubbed, scrub
 from .settings import Settings
 from .staging import Staging
+from .storage_settings import S3Storage, place
 from .sweeping import Swept, sweep
-from .usage import usage
+from .usage import stored, usage
 from .verify import verify
 
 NICE = 19
 """How nice the process is that makes what nobody waits for."""
+AT_LEAST = timedelta(hours=1)
+"""How long a blob that moved stays for downloads that are under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,35 @@ class Store:
     def start_jobs(self) -> None:
         """The jobs that run at each start of a server are due."""
         jobs.start(self.database, self._jobs())
+
+    def storages(self) -> list[StorageUsage]:
+        """Those that are configured, by name."""
+        with self.database.read() as tx:
+            used = stored(tx)
+        return [
+            StorageUsage(name, storage.type, place(storage), *used.get(name, (0, 0)))
+            for name, storage in sorted(self.settings.storages.items())
+        ]
+
+    def check_storage(self, name: str) -> Iterator[Capability]:
+        """What the storage needs is tried on it, step by step. Raises NotFound."""
+        if name not in self.settings.storages:
+            raise NotFound(name, "there is no such storage; `davstore storage ls` lists them")
+        return self.contents.stores[name].check()
+
+    def move_blobs(self, source: str, target: str, tell: Callable[[Moved], None], keep: int | None = None) -> Moved:
+        """See `moving.move`; `tell` hears how far it is. Without `keep` old blobs stay as long as URLs to them live."""
+        for name in (source, target):
+            if name not in self.contents.stores:
+                raise InvalidSetting(name, "is not configured; add it under [storages]")
+        kept = self._links_end(source) if keep is None else keep
+        return move(self.database, self.contents, source, target, kept, tell)
+
+    def _links_end(self, name: str) -> int:
+        storage = self.settings.storages.get(name)
+        if isinstance(storage, S3Storage):
+            return _nanoseconds(max(AT_LEAST, storage.presign_ttl, self.settings.links.ttl))
+        return _nanoseconds(AT_LEAST)
 
     def run_due_jobs(self, wait: Wait) -> float:
         """Background jobs that were due and free have run. Returns in how many seconds one will be."""

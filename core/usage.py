@@ -26,6 +26,12 @@ def usage(tx: Transaction, bucket: Bucket) -> Usage:
     )
 
 
+def stored(tx: Transaction) -> dict[str, tuple[int, int]]:
+    """The objects of each storage that has any, and their bytes."""
+    counted = select(objects.c.storage, func.count(), func.sum(objects.c.size)).group_by(objects.c.storage)
+    return {name: (count, int(size)) for name, count, size in tx.execute(counted)}
+
+
 def _trashed(tx: Transaction, bucket: Bucket) -> int:
     tree = below(select(trash.c.node.label("id")).where(trash.c.bucket == bucket.id))
     total = select(func.coalesce(func.sum(nodes.c.size), 0)).where(

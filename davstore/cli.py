@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from core.errors import Refusal, Unusable
 
-from .commands import bucket, config, gc, lock, trash, user, versions
+from .commands import bucket, config, gc, lock, storage, trash, user, versions
 from .commands.backup import backup, restore
 from .commands.explain import explain
 from .commands.fsck import fsck
@@ -45,6 +45,7 @@ app.command()(serve)
 app.command()(mount)
 app.add_typer(user.app, name="user")
 app.add_typer(bucket.app, name="bucket")
+app.add_typer(storage.app, name="storage")
 app.add_typer(trash.app, name="trash")
 app.add_typer(versions.app, name="versions")
 app.add_typer(lock.app, name="lock")
@@ -54,6 +55,7 @@ app.command()(explain)
 app.command()(fsck)
 app.command()(scrub)
 app.command()(sweep)
+app.command()(storage.move_blobs)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(config.app, name="config")

@@ -20,7 +20,7 @@ from ..model import INLINE, Instant
 from ..schema import blob_data
 from ..staging import Sealed
 from .reader import RangedReader
-from .store import Blob
+from .store import Blob, Capability, checked
 
 PIECE = 1 << 20
 PAGE = 1000
@@ -86,6 +86,9 @@ class DatabaseBlobs:
         while page := self._page(last):
             yield from page
             last = page[-1].key
+
+    def check(self) -> Iterator[Capability]:
+        yield checked("answers", partial(self.size, ""))
 
     def claim(self, uid: str, *, new: bool) -> None:
         """The database that names the storage holds its blobs as well: there is no other to take it for."""

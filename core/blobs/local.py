@@ -15,7 +15,7 @@ from typing import BinaryIO
 from ..errors import AlreadyExists, InvalidPath, NotFound, StorageUnavailable, Unusable
 from ..model import Instant
 from ..staging import DraftFile, Sealed, make_directories, sync, translated
-from .store import Blob, is_key
+from .store import Blob, Capability, checked, is_key
 
 STAGING = ".staging"
 MARKER = ".davstore-storage"
@@ -84,6 +84,10 @@ class LocalBlobs:
                 if blob:
                     yield blob
             self._still_there()
+
+    def check(self) -> Iterator[Capability]:
+        yield checked("has its marker", self._still_there)
+        yield checked("can be written to", lambda: DraftFile(self.staging).discard())
 
     def claim(self, uid: str, *, new: bool) -> None:
         try:

@@ -7,9 +7,8 @@ what passes. Servers differ: what one can do is tried on it once, and never assu
 import hashlib
 import io
 import logging
-from base64 import b64encode
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -28,28 +28,29 @@ from ..errors import AlreadyExists, Corrupt, NotFound, Refusal, StorageUnavailab
 from ..model import Instant, instant, moment
 from ..staging import Sealed
 from ..storage_settings import S3Storage
+from .s3_check import Check
+from .s3_deletions import deleted
 from .s3_errors import Conflict, Misconfigured, Taken, refusal, unanswered
-from .store import Blob, is_key
+from .s3_listing import listed
+from .s3_place import Place
+from .s3_uploads import Uploads
+from .store import Blob, Capability, is_key
 from .streamed import FIRST, Stream, StreamedReader
 
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectTypeDef
 
 log = logging.getLogger(__name__)
 
 MARKER = ".davstore-storage"
 CONNECTIONS = 512
 """Kept at most: as many as a worker has threads."""
-MOST_PARTS = 10_000
-BATCH = 1000
-"""Keys in one request to delete them."""
-OPENINGS = 2
-CONFLICTS = 5
 REGION = "us-east-1"
-GONE = {"NoSuchKey", "NoSuchUpload"}
+OPENINGS = 2
+"""How often a small blob is asked for whose bytes are not those of its digest."""
+CONFLICTS = 5
 
 
 class S3Blobs:
@@ -61,38 +62,36 @@ class S3Blobs:
         self.name = name
         self.staging = staging
         self._storage = storage
-        self._bucket, self._prefix = storage.bucket, storage.prefix
         self._uid, self._new, self._is_proved = "", False, False
 
     def publish(self, key: str, content: Sealed) -> None:
         self._prove()
-        put = self._put if content.size <= self._storage.part_size else self._put_parts
         for _ in range(CONFLICTS):
             try:
-                put(key, content)
-                return None
+                self._uploads.put(key, content)
             except Taken:
-                return self._refuse_other(key, content)
+                self._refuse_other(key, content)
             except Conflict:
                 continue
+            return
         raise StorageUnavailable(self.name, "others write at the same key all the time")
 
     def open(self, key: str) -> BinaryIO:
+        """What is read from the first byte to the last is proved by the digest in the key. Raises Corrupt as well."""
         self._prove()
         digest = key.rpartition("/")[2].partition(".")[0]
-        for attempt in range(OPENINGS):
+        for _ in range(OPENINGS):
             size, beginning = self._beginning(key)
             if len(beginning) < size or hashlib.sha256(beginning).hexdigest() == digest:
                 reader = StreamedReader(partial(self._range, key, size), size, beginning, digest)
                 return io.BufferedReader(reader, FIRST)
-            log.warning("storage %s: %s has other bytes than its digest says (%s)", self.name, key, attempt + 1)
-        raise Corrupt(key, "its storage gives other bytes")
+        raise Corrupt(key, f"storage {self.name} gives other bytes")
 
     def size(self, key: str) -> int | None:
         self._prove()
         try:
-            with self.words(key):
-                return self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)["ContentLength"]
+            with self._words(key):
+                return self._at.client.head_object(**self._named(key))["ContentLength"]
         except NotFound:
             self._still_there()
             return None
@@ -103,18 +102,14 @@ class S3Blobs:
             raise failed[key]
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, Refusal]:
-        """Nothing is at these keys, but at those for which a refusal is given."""
         self._prove()
-        failed: dict[str, Refusal] = {}
-        for start in range(0, len(keys), BATCH):
-            failed |= self._delete_batch(keys[start : start + BATCH])
-        return failed
+        return deleted(self._at, keys)
 
     def blobs(self) -> Iterator[Blob]:
         self._prove()
         is_marked = False
-        for item in self._listed():
-            key = item.get("Key", "").removeprefix(self._prefix)
+        for item in listed(self._at):
+            key = item.get("Key", "").removeprefix(self._at.prefix)
             is_marked = is_marked or key == MARKER
             if is_key(key):
                 assert "Size" in item
@@ -130,37 +125,45 @@ class S3Blobs:
         try:
             self._claimed()
         except Misconfigured as refused:
-            raise Unusable(self._place, refused.reason) from refused
+            raise Unusable(str(self._at), refused.reason) from refused
         except StorageUnavailable as refused:
             log.warning("storage %s cannot be used until it answers: %s", self.name, refused.reason)
 
+    def check(self) -> Iterator[Capability]:
+        return Check(self._at, partial(self.presigned, seconds=60, signed_at=None), self._fetched).all()
+
     def presigned(self, key: str, *, seconds: int, signed_at: Instant | None, media_type: str, disposition: str) -> str:
         """See Presigner. With the credentials of a role the URL ends with them, and differs between processes."""
-        wanted = {"Bucket": self._bucket, "Key": self._prefix + key}
         carried = {"ResponseContentType": media_type, "ResponseContentDisposition": disposition}
-        with self.words(key):
-            url = self._unsigned.generate_presigned_url("get_object", Params=wanted | carried)
+        at = instant(datetime.now(UTC)) if signed_at is None else signed_at
+        with self._words(key):
+            url = self._unsigned.generate_presigned_url("get_object", Params=self._named(key) | carried)
             credentials = self._session.get_credentials()
             if credentials is None:
                 raise unanswered(self.name, "NoCredentialsError")
             request = AWSRequest("GET", url)
-            region = self._client.meta.region_name
-            at = instant(datetime.now(UTC)) if signed_at is None else signed_at
+            region = self._at.client.meta.region_name
             _QueryAuth(credentials.get_frozen_credentials(), region, seconds, at).add_auth(request)
         return cast("str", request.url)
 
     @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(profile_name=self._storage.profile, region_name=self._storage.region)
+    def _at(self) -> Place:
+        with self._words(""):
+            client = self._connected("s3v4")
+        return Place(self.name, client, self._storage.bucket, self._storage.prefix, self._words, _code)
 
     @cached_property
-    def _client(self) -> "S3Client":
-        return self._connected("s3v4")
+    def _uploads(self) -> Uploads:
+        return Uploads(self._at, self._storage.part_size, (MARKER, self._mark()))
 
     @cached_property
     def _unsigned(self) -> "S3Client":
         """Writes URLs, and never asks anything."""
         return self._connected(UNSIGNED)
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(profile_name=self._storage.profile, region_name=self._storage.region)
 
     def _connected(self, signature: object) -> "S3Client":
         storage = self._storage
@@ -180,19 +183,18 @@ class S3Blobs:
             "s3", region_name=region, endpoint_url=storage.endpoint, verify=verify, config=Config(**options)
         )
 
-    @property
-    def _place(self) -> str:
-        return f"s3://{self._bucket}/{self._prefix}"
-
     @contextmanager
-    def words(self, key: str = "") -> Generator[None]:
+    def _words(self, key: str) -> Generator[None]:
         """Failures in our words: NotFound, Taken, Conflict, StorageFull, Misconfigured, StorageUnavailable."""
         try:
             yield
         except ClientError as error:
-            raise refusal(self.name, key, error.response.get("Error", {}).get("Code", "an error")) from error
+            raise refusal(self.name, key, _said(error)) from error
         except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
             raise unanswered(self.name, type(error).__name__) from error
+
+    def _named(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._at.bucket, "Key": self._at.name(key)}
 
     def _prove(self) -> None:
         """Raises StorageUnavailable until the bucket has shown our marker."""
@@ -206,100 +208,34 @@ class S3Blobs:
         found = self._founded() if self._new else self._marker()
         if found != self._uid:
             what = f"belongs to another storage ({found})" if found else f"holds no storage ({MARKER} is missing)"
-            remedy = (
-                "choose another prefix" if self._new else f"correct the bucket or the prefix of storage {self.name}"
-            )
-            raise Unusable(self._place, f"{what}; {remedy}")
+            remedy = "choose another prefix" if self._new else f"correct the bucket or prefix of storage {self.name}"
+            raise Unusable(str(self._at), f"{what}; {remedy}")
         self._is_proved = True
 
     def _founded(self) -> str:
         """The uid in the marker, which is this one unless the place had another's before."""
-        with self.words():
-            first = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=2)
-        others = {item.get("Key", "").removeprefix(self._prefix) for item in first.get("Contents", ())}
-        if not others:
-            with self.words(), suppress(Taken):
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + MARKER, Body=f"{self._uid}\n".encode())
+        if next(listed(self._at, page_size=1), None) is None:
+            with suppress(Taken), self._words(MARKER):
+                self._at.client.put_object(**self._named(MARKER), Body=self._mark())
         found = self._marker()
         if not found:
-            raise Unusable(self._place, "is not empty; a new storage needs a bucket or a prefix of its own")
+            raise Unusable(str(self._at), "is not empty; a new storage needs a bucket or a prefix of its own")
         return found
+
+    def _mark(self) -> bytes:
+        return f"{self._uid}\n".encode()
 
     def _marker(self) -> str:
         try:
-            with self.words(MARKER):
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + MARKER)
-                return answer["Body"].read(1000).decode(errors="replace").strip()
+            with self._words(MARKER), closing(self._at.client.get_object(**self._named(MARKER))["Body"]) as body:
+                return body.read(1000).decode(errors="replace").strip()
         except NotFound:
             return ""
 
     def _still_there(self) -> None:
         """Tells a blob that is missing from a bucket that is."""
         if self._marker() != self._uid:
-            raise StorageUnavailable(self.name, f"{self._place} is not its place any more: the marker is gone")
-
-    @cached_property
-    def _absent(self) -> dict[str, Any]:
-        """What makes a write fail where something is already; nothing where the server does not heed it."""
-        marker = f"{self._uid}\n".encode()
-        try:
-            with self.words():
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + MARKER, Body=marker, IfNoneMatch="*")
-        except Taken:
-            return {"IfNoneMatch": "*"}
-        except Misconfigured:
-            raise
-        except StorageUnavailable as refused:
-            if not isinstance(refused.__cause__, ClientError):
-                raise
-        return {}
-
-    def _put(self, key: str, content: Sealed) -> None:
-        with content.open() as source:
-            data = source.read()
-        checksum = b64encode(bytes.fromhex(content.digest)).decode()
-        with self.words(key):
-            self._client.put_object(
-                Bucket=self._bucket, Key=self._prefix + key, Body=data, ChecksumSHA256=checksum, **self._free(key)
-            )
-
-    def _put_parts(self, key: str, content: Sealed) -> None:
-        bucket, name = self._bucket, self._prefix + key
-        free = self._free(key)
-        with self.words(key):
-            upload = self._client.create_multipart_upload(Bucket=bucket, Key=name, ChecksumAlgorithm="SHA256")[
-                "UploadId"
-            ]
-        try:
-            with self.words(key), content.open() as source:
-                size = max(self._storage.part_size, -(-content.size // MOST_PARTS))
-                blocks = iter(partial(source.read, size), b"")
-                parts = [self._put_part(key, upload, number, block) for number, block in enumerate(blocks, 1)]
-                self._client.complete_multipart_upload(
-                    Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}, **free
-                )
-        except BaseException:
-            with suppress(Refusal), self.words():
-                self._client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
-            raise
-
-    def _put_part(self, key: str, upload: str, number: int, block: bytes) -> "CompletedPartTypeDef":
-        checksum = b64encode(hashlib.sha256(block).digest()).decode()
-        answer = self._client.upload_part(
-            Bucket=self._bucket,
-            Key=self._prefix + key,
-            UploadId=upload,
-            PartNumber=number,
-            Body=block,
-            ChecksumSHA256=checksum,
-        )
-        return {"ETag": answer["ETag"], "PartNumber": number, "ChecksumSHA256": checksum}
-
-    def _free(self, key: str) -> dict[str, Any]:
-        """The condition that the key is free, where the server heeds it; else it is looked at. Raises Taken."""
-        if not self._absent and self.size(key) is not None:
-            raise Taken(key)
-        return self._absent
+            raise StorageUnavailable(self.name, f"{self._at} is not its place any more: the marker is gone")
 
     def _refuse_other(self, key: str, content: Sealed) -> None:
         size, beginning = self._beginning(key)
@@ -311,18 +247,16 @@ class S3Blobs:
     def _beginning(self, key: str) -> tuple[int, bytes]:
         """How long the blob is, and its first bytes. Raises NotFound."""
         try:
-            with self.words(key):
-                answer = self._client.get_object(
-                    Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes=0-{FIRST - 1}"
-                )
-                size = _total(answer.get("ContentRange", f"bytes 0-/{answer['ContentLength']}"))
+            with self._words(key):
+                answer = self._at.client.get_object(**self._named(key), Range=f"bytes=0-{FIRST - 1}")
+                size = _total(answer.get("ContentRange", f"/{answer['ContentLength']}"))
                 with closing(answer["Body"]) as body:
                     beginning = body.read(FIRST)
         except NotFound:
             self._still_there()
             raise
         except StorageUnavailable as refused:
-            if _is_empty(refused.__cause__):
+            if _code(refused) in {"InvalidRange", "416"}:
                 return 0, b""
             raise
         if len(beginning) != min(size, FIRST):
@@ -331,67 +265,33 @@ class S3Blobs:
 
     def _range(self, key: str, size: int, start: int, stop: int) -> Stream:
         try:
-            with self.words(key):
-                answer = self._client.get_object(
-                    Bucket=self._bucket, Key=self._prefix + key, Range=f"bytes={start}-{stop - 1}"
-                )
+            with self._words(key):
+                answer = self._at.client.get_object(**self._named(key), Range=f"bytes={start}-{stop - 1}")
         except NotFound:
             self._still_there()
             raise NotFound(key, "was deleted while it was read") from None
         if answer.get("ContentRange") != f"bytes {start}-{stop - 1}/{size}":
             answer["Body"].close()
             raise StorageUnavailable(self.name, f"gave another part of {key} than was asked for")
-        return _Body(self, answer["Body"])
+        return _Body(answer["Body"], partial(self._words, key))
 
-    def _listed(self) -> "Iterator[ObjectTypeDef]":
-        """Everything below the prefix. Raises StorageUnavailable unless the server says that it was all."""
-        place: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix}
-        tokens: set[str] = set()
-        while True:
-            with self.words():
-                page = self._client.list_objects_v2(**place)
-            items = page.get("Contents", [])
-            if page.get("KeyCount", len(items)) != len(items):
-                raise StorageUnavailable(self.name, "its listing is not complete: a page has gaps")
-            yield from items
-            if page.get("IsTruncated") is False:
-                return
-            token = page.get("NextContinuationToken", "")
-            if not token or token in tokens:
-                raise StorageUnavailable(self.name, "its listing is not complete: it does not go on")
-            tokens.add(token)
-            place["ContinuationToken"] = token
-
-    def _delete_batch(self, keys: Sequence[str]) -> dict[str, Refusal]:
-        """Uploads in parts that were never finished go as well."""
-        names = {self._prefix + key: key for key in keys}
-        with self.words():
-            answer = self._client.delete_objects(
-                Bucket=self._bucket, Delete={"Objects": [{"Key": name} for name in names], "Quiet": True}
-            )
-            pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + (keys[0] if len(keys) == 1 else "")
-            )
-            for page in pages:
-                for upload in page.get("Uploads", []):
-                    name = upload.get("Key", "")
-                    if name in names:
-                        self._client.abort_multipart_upload(
-                            Bucket=self._bucket, Key=name, UploadId=upload.get("UploadId", "")
-                        )
-        errors = {error.get("Key", ""): error.get("Code", "an error") for error in answer.get("Errors", [])}
-        return {names[name]: _deletion(self.name, name, code) for name, code in errors.items() if code not in GONE}
+    def _fetched(self, url: str) -> tuple[int, dict[str, str], bytes]:
+        """What anybody gets who has the URL: status, headers, bytes."""
+        with self._words(""):
+            verify: Any = str(self._storage.ca) if self._storage.ca else True
+            answer = URLLib3Session(verify=verify, timeout=10).send(AWSRequest("GET", url).prepare())
+            return answer.status_code, dict(answer.headers), answer.content
 
 
 class _Body:
     """A range on its way. Failures come in our words."""
 
-    def __init__(self, store: S3Blobs, body: "StreamingBody") -> None:
-        self._store = store
+    def __init__(self, body: "StreamingBody", words: Callable[[], AbstractContextManager[None]]) -> None:
         self._body = body
+        self._words = words
 
     def read(self, size: int, /) -> bytes:
-        with self._store.words():
+        with self._words():
             return self._body.read(size)
 
     def close(self) -> None:
@@ -416,11 +316,11 @@ def _total(content_range: str) -> int:
     return int(content_range.rpartition("/")[2])
 
 
-def _is_empty(error: BaseException | None) -> bool:
-    """A range of nothing cannot be had."""
-    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in {"InvalidRange", "416"}
+def _said(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "an error")
 
 
-def _deletion(storage: str, key: str, code: str) -> Refusal:
-    found = refusal(storage, key, code)
-    return found if isinstance(found, Refusal) else StorageUnavailable(storage, f"the server answered {code}")
+def _code(refused: BaseException) -> str:
+    """What the server said that made a refusal; "" where it said nothing."""
+    cause = refused.__cause__
+    return _said(cause) if isinstance(cause, ClientError) else ""

@@ -8,11 +8,12 @@ by stores that make paths of keys. All methods may be called by several threads 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from ..errors import Refusal
 from ..model import Instant
 from ..staging import Sealed
 
@@ -30,6 +31,25 @@ class Blob:
     size: int
     modified: Instant
     """By the store's own clock, 0 where it has none: for reports, never for a proof (I10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Something that a storage can do, or what is missing and what to do about it."""
+
+    name: str
+    missing: str = ""
+    needed: bool = True
+    """False where davstore does without, in the way that `missing` says."""
+
+
+def checked(name: str, attempt: Callable[[], object], *, needed: bool = True) -> Capability:
+    """The capability, missing where the attempt is refused."""
+    try:
+        attempt()
+    except Refusal as refused:
+        return Capability(name, refused.reason or str(refused), needed)
+    return Capability(name, needed=needed)
 
 
 class BlobStore(Protocol):
@@ -69,6 +89,10 @@ class BlobStore(Protocol):
 
         A listing that cannot be completed raises StorageUnavailable; only its regular end proves that it is complete.
         """
+        ...
+
+    def check(self) -> Iterator[Capability]:
+        """What the store needs is tried on it, one thing after the other; nothing is left behind."""
         ...
 
     def claim(self, uid: str, *, new: bool) -> None:

@@ -21,7 +21,7 @@ def open_store(database_url: str, tmp_path: Path) -> Iterator[OpenStore]:
     with ExitStack() as ending:
 
         def start(durability: str = "os", **buckets: BucketPolicy) -> Store:
-            store = stores.opened(database_url, tmp_path / "data", durability, **buckets)
+            store = stores.opened(database_url, tmp_path / "data", durability, {}, **buckets)
             ending.callback(store.close)
             return store
 

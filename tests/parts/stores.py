@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
+from types import MappingProxyType
 
 from core import store as stores
 from core.database import Database
@@ -11,6 +12,7 @@ from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.settings import Database as DatabaseSettings
 from core.settings import Settings
+from core.storage_settings import Storage
 from core.store import Store
 
 ANN, BOB, READER = Caller("ann"), Caller("bob"), Caller("carol", may_write=False)
@@ -25,15 +27,27 @@ def migrated(url: str) -> None:
     database.close()
 
 
-def settings(url: str, data: FilePath, durability: str = "os", **buckets: BucketPolicy) -> Settings:
+def settings(
+    url: str,
+    data: FilePath,
+    durability: str = "os",
+    storages: Mapping[str, Storage] = MappingProxyType({}),
+    **buckets: BucketPolicy,
+) -> Settings:
     """Buckets `files` and `media` that keep nearly everything as blobs, unless others are given."""
     policies: Mapping[str, BucketPolicy] = {"files": SMALL, "media": SMALL, **buckets}
     database = DatabaseSettings.model_validate({"url": url, "durability": durability})
-    return Settings(data=data, database=database, buckets=dict(policies))
+    return Settings(data=data, database=database, storages=dict(storages), buckets=dict(policies))
 
 
-def opened(url: str, data: FilePath, durability: str = "os", **buckets: BucketPolicy) -> Store:
-    return stores.open(settings(url, data, durability, **buckets))
+def opened(
+    url: str,
+    data: FilePath,
+    durability: str = "os",
+    storages: Mapping[str, Storage] = MappingProxyType({}),
+    **buckets: BucketPolicy,
+) -> Store:
+    return stores.open(settings(url, data, durability, storages, **buckets))
 
 
 def put(namespace: Namespace, path: Path, data: bytes = b"", expect: Expect = ANYTHING) -> Outcome:

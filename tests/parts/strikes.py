@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import event
 
 from core.blobs import BlobStore
-from core.blobs.store import Blob
+from core.blobs.store import Blob, Capability
 from core.model import INLINE
 from core.staging import Sealed
 from core.store import Store
@@ -73,6 +73,9 @@ class PausingBlobs:
 
     def blobs(self) -> Iterator[Blob]:
         return self._store.blobs()
+
+    def check(self) -> Iterator[Capability]:
+        return self._store.check()
 
     def claim(self, uid: str, *, new: bool) -> None:
         self._store.claim(uid, new=new)
