@@ -19,7 +19,7 @@ from .live import media_type
 from .ranges import Span
 from .request import Headers, Request, Response
 
-FOLLOWERS = re.compile(r"(?:rclone|curl|Lavf|VLC|libmpv|mpv)[/ ]", re.IGNORECASE)
+FOLLOWERS = re.compile(r"(?:rclone|curl|Lavf|VLC|libmpv|mpv)(?:[/ ]|$)", re.IGNORECASE)
 """User-Agents, from their start, of programs that follow a redirect and keep their credentials to themselves."""
 BROWSERS = re.compile(r"Mozilla/5\.0 \(.*(?:Firefox|Chrome|Version|CriOS|FxiOS)/")
 DISGUISED = re.compile(r"KIO/|Konqueror|mirall|Electron/|Microsoft|Office|compatible;", re.IGNORECASE)

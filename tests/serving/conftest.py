@@ -7,7 +7,7 @@ import pytest
 from tests.parts.nginx import Nginx
 from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
-from tests.serving.drive import CONFIG, Drive, configured
+from tests.serving.drive import Drive, configured
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,9 +21,9 @@ def drive(tmp_path_factory: pytest.TempPathFactory, seaweedfs: SeaweedFS) -> Ite
     folder = tmp_path_factory.mktemp("serving")
     data = folder / "data"
     environ = {**seaweedfs.environ, "AWS_S3_BUCKET": seaweedfs.bucket(), "AWS_S3_ENDPOINT": seaweedfs.endpoint}
-    server = DavServer(data, "--config", str(configured(folder, CONFIG)), environ=environ)
+    server = DavServer(data, "--config", str(configured(folder, seaweedfs)), environ=environ)
     nginx = Nginx(folder / "nginx", server.port, data / "blobs")
     with server, nginx:
-        drive = Drive(server, nginx, seaweedfs)
+        drive = Drive(server, nginx, environ)
         drive.fill()
         yield drive

@@ -1,7 +1,9 @@
 """One server with a bucket on each storage, and nginx in front of it."""
 
 import http.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,11 +18,11 @@ HOST = "localhost"
 """The name by which clients know the server: another than the storage's, which is an address."""
 PRESIGN_TTL = 4
 """Seconds, of storage `brief`."""
-CONFIG = f"""
+CONFIG = """
 [server]
 anonymous = "read"
 delivery = "x-accel"
-accel_secret = "{SECRET}"
+accel_secret = "SECRET"
 
 [storages.rows]
 type = "db"
@@ -30,11 +32,20 @@ type = "s3"
 prefix = "brief"
 redirect = "always"
 redirect_min = 0
-presign_ttl = "{PRESIGN_TTL}s"
+presign_ttl = "TTLs"
 
 [storages.s3main]
 type = "s3"
 prefix = "main"
+
+[storages.named]
+type = "s3"
+prefix = "named"
+endpoint = "NAMED"
+
+[buckets.files]
+storage = "named"
+inline_below = 0
 
 [buckets.local]
 inline_below = 0
@@ -67,7 +78,8 @@ class Answer:
 class Drive:
     server: DavServer
     nginx: Nginx
-    seaweedfs: SeaweedFS
+    environ: Mapping[str, str]
+    """The server's, with the credentials of its storages."""
     buckets: Sequence[str] = ("local", "rows", "inline", "s3")
     """One for each storage on which the contract holds."""
 
@@ -75,6 +87,14 @@ class Drive:
     def blobs(self) -> Path:
         """The directory of storage `local`."""
         return self.server.data / "blobs"
+
+    @contextmanager
+    def front(self, folder: Path) -> Iterator[tuple[DavServer, Nginx]]:
+        """The server as clients see it through an nginx that only passes on what they say, and logs it."""
+        with Nginx(folder, self.server.port, self.blobs, {SECRET: "the-secret-of-others"}) as nginx:
+            front = copy(self.server)
+            front.port, front.url = nginx.port, nginx.url
+            yield front, nginx
 
     def port(self, mode: str) -> int:
         return self.nginx.port if mode == "x-accel" else self.server.port
@@ -106,7 +126,9 @@ def ask(url: str, method: str = "GET", sent: Mapping[str, str] | None = None, ho
     return Answer(response.status, headers, body)
 
 
-def configured(folder: Path, text: str) -> Path:
+def configured(folder: Path, seaweedfs: SeaweedFS) -> Path:
     file = folder / "davstore.toml"
+    named = f"http://localhost:{seaweedfs.port}"
+    text = CONFIG.replace("SECRET", SECRET).replace("TTL", str(PRESIGN_TTL)).replace("NAMED", named)
     file.write_text(text)
     return file
