@@ -24,8 +24,6 @@ FOLLOWERS = re.compile(r"(?:rclone|curl|Lavf|VLC|libmpv|mpv)(?:[/ ]|$)", re.IGNO
 BROWSERS = re.compile(r"Mozilla/5\.0 \(.*(?:Firefox|Chrome|Version|CriOS|FxiOS)/")
 DISGUISED = re.compile(r"KIO/|Konqueror|mirall|Electron/|Microsoft|Office|compatible;", re.IGNORECASE)
 """Who calls itself a browser, and is something else, or nobody knows what it does with a redirect."""
-OPENING = frozenset(("", "navigate", "no-cors"))
-"""Sec-Fetch-Mode of what a browser may read from everywhere; a script's request would fail at the other origin."""
 UNMATCHED = frozenset(("Content-Security-Policy", "Repr-Digest"))
 """What is due to the client and no storage would send."""
 
@@ -61,13 +59,22 @@ def _is_known(request: Request) -> bool:
     agent = request.header("User-Agent")
     if not BROWSERS.match(agent):
         return FOLLOWERS.match(agent) is not None
-    return not DISGUISED.search(agent) and request.header("Sec-Fetch-Mode") in OPENING and not _is_in_our_page(request)
+    return not DISGUISED.search(agent) and (_opens(request) or _is_in_anothers_page(request))
 
 
-def _is_in_our_page(request: Request) -> bool:
-    """Our pages may show what comes from us alone, as their Content-Security-Policy says."""
-    referrer = request.header("Referer")
-    return request.header("Sec-Fetch-Mode") == "no-cors" and origin(referrer).host in _own_hosts(request)
+def _opens(request: Request) -> bool:
+    """Whether the browser opens or saves the file by itself. Over plain http none says so: then it asks for no part,
+    and for whatever there is, or a page."""
+    accepted = request.header("Accept")
+    is_open = not request.header("Range") and (accepted in {"", "*/*"} or "text/html" in accepted)
+    return request.header("Sec-Fetch-Mode", "navigate" if is_open else "") == "navigate"
+
+
+def _is_in_anothers_page(request: Request) -> bool:
+    """Whether a page shows the file that is surely not ours: ours let nothing in but what comes from us, as their
+    Content-Security-Policy says, and those in a sandbox tell nobody where they are. Scripts could not read it."""
+    page = origin(request.header("Referer")).host
+    return request.header("Sec-Fetch-Mode", "no-cors") == "no-cors" and page not in {"", *_own_hosts(request)}
 
 
 def _is_safe(request: Request, url: str) -> bool:
