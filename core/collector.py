@@ -30,7 +30,10 @@ from .references import Registry
 from .schema import holds, objects, purges, renditions
 from .tempo import FLAT_OUT, Tempo
 
-SMALLEST, FIRST, LARGEST = 50, 500, 8000
+SMALLEST, LARGEST = 50, 8000
+PAGE = 500
+FIRST = 5000
+"""Objects for each second that the first batch may take: few, until it is known how long they take."""
 BREAKER_FROM = 1000
 BREAKER_SHARE = 0.5
 
@@ -114,7 +117,7 @@ class Collector:
         while cleared:
             with self.database.write(bucket.id) as tx:
                 page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.touched.is_(None))
-                page = page.where(objects.c.condemned.is_(None)).limit(FIRST)
+                page = page.where(objects.c.condemned.is_(None)).limit(PAGE)
                 cleared = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
             self.tempo.between()
 
@@ -143,7 +146,7 @@ class Collector:
         start: int = progress.START,
     ) -> Collected:
         """Decides on objects whose `since` lies between, oldest first, a transaction for each batch."""
-        total, limit, after = Collected(), FIRST, (start, FOREVER)
+        total, limit, after = Collected(), max(SMALLEST, int(FIRST * self.tempo.longest)), (start, FOREVER)
         while True:
             with self._transaction(bucket, dry_run=dry_run) as tx:
                 started = time.monotonic()

@@ -6,8 +6,11 @@ import pytest
 from sqlalchemy import event, text
 
 from bench import collector as bench
+from core.collector import Collector
+from core.jobs import LONGEST
 from core.policy import BucketPolicy
 from core.store import Store
+from core.tempo import Tempo
 from tests.collector import life
 from tests.collector.conftest import OpenStore
 from tests.parts.stores import INLINE_BELOW
@@ -94,3 +97,17 @@ def _forget_all(store: Store) -> None:
         for table in ("names", "nodes", "objects", "blob_data", "purges"):
             root = " WHERE NOT is_root" if table == "nodes" else ""
             tx.execute(text(f"DELETE FROM {table}{root}"))
+
+
+def test_beside_a_server_even_the_first_batch_is_short(store: Store):
+    bench.fill(store, 1000)
+    condemned: list[int] = []
+
+    def count() -> None:
+        condemned.append(sum(row.state == "condemned" for row in life.rows(store, life.objects)))
+
+    Collector(store.database, store.registry, Tempo(LONGEST, count)).collect(grace=0)
+
+    assert condemned[0] <= 50
+    assert condemned[-1] == 500
+    _forget_all(store)
