@@ -17,6 +17,7 @@ from .database import Database
 from .errors import InvalidSetting, NoSuchLock, NotFound
 from .explain import Explanation, explain
 from .garbage import Run, State, run, state
+from .hosting import HostObjects
 from .inodes import Inodes
 from .jobs import Job, JobState, Wait
 from .model import Bucket, BucketId, Caller, Findings, Lock, StorageUsage, Usage
@@ -55,6 +56,11 @@ class Store:
     @property
     def accounts(self) -> Accounts:
         return Accounts(self.database)
+
+    @property
+    def objects(self) -> HostObjects:
+        """For a host application in this process."""
+        return HostObjects(self.database, self.contents, self.registry)
 
     def namespace(self, caller: Caller) -> Namespace:
         limits = LockLimits(
