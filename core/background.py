@@ -11,6 +11,7 @@ from .jobs import Job
 from .links import renew
 from .quantities import nanoseconds
 from .references import Registry
+from .renditions import Renditions
 from .scrubbing import scrub
 from .settings import Settings
 from .sweeping import sweep
@@ -22,26 +23,45 @@ RENEWING = timedelta(minutes=10)
 """How often kept links are looked after."""
 
 
+CATCHING_UP = timedelta(hours=1)
+"""How often pictures are looked for that came without asking for their renditions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Background:
     database: Database
     contents: Contents
     registry: Registry
+    renditions: Renditions
     settings: Settings
 
-    def jobs(self) -> Iterator[Job]:
-        """What is switched on, in the order in which it runs when all is due."""
+    def jobs(self) -> list[Job]:
+        """All that are switched on."""
+        return [*self.collecting(), *self.drawing()]
+
+    def collecting(self) -> Iterator[Job]:
+        """What renews links, lets bytes go and watches over others, in the order in which it runs when all is due."""
         if self.contents.presigners:
             yield Job("links", nanoseconds(RENEWING), self._renew, at_start=True)
-        collector = self.settings.collector
-        if not collector.enabled:
+        chosen = self.settings.collector
+        if not chosen.enabled:
             return
-        yield Job("collect", nanoseconds(collector.interval), self._collect)
-        if collector.sweep is not None:
-            yield Job("sweep", nanoseconds(collector.sweep), self._sweep)
-        if collector.scrub is not None:
-            age = nanoseconds(collector.scrub)
+        yield Job("collect", nanoseconds(chosen.interval), self._collect)
+        if chosen.sweep is not None:
+            yield Job("sweep", nanoseconds(chosen.sweep), self._sweep)
+        if chosen.scrub is not None:
+            age = nanoseconds(chosen.scrub)
             yield Job("scrub", min(age, nanoseconds(SCRUBBING)), lambda tempo: self._scrub(age, tempo))
+
+    def drawing(self) -> Iterator[Job]:
+        """What makes renditions. It needs no rests: the process that decodes yields to all others."""
+        if self.settings.renditions.enabled:
+            every = 0 if self.renditions.are_wanted() else nanoseconds(CATCHING_UP)
+            yield Job("renditions", every, self._draw, rest=0)
+
+    def _draw(self, tempo: Tempo) -> list[str]:
+        failed = [] if self.renditions.are_wanted() else self.renditions.want_missing(tempo)
+        return [*failed, *self.renditions.work(tempo)]
 
     def _renew(self, tempo: Tempo) -> tuple[str, ...]:
         return renew(self.database, self.contents, nanoseconds(self.settings.links.ttl), tempo).failed

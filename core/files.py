@@ -40,7 +40,7 @@ def write(
     """The file has this content; the old one is a version. Raises also QuotaExceeded, BlobNeeded."""
     here = place(tx, caller, path, expect)
     assert here.parent
-    media_type = media.type_of(path[-1], declared)
+    media_type = media.type_of(path[-1], declared, content)
     media.admit(here.bucket, path, media_type, content.size)
     old = here.node
     seq = buckets.advance(tx, here.bucket, 0 if old else 1, content.size - (old.size if old else 0))

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 from sqlalchemy import bindparam, select, update
 
 from . import buckets as bucket_rows
-from . import crossing, guards, locks, media, objects, places, relocation, tree, versions
+from . import crossing, guards, locks, media, objects, pictures, places, relocation, tree, versions
 from .contents import Contents
 from .database import Database, Transaction
 from .drafts import RandomDraft
@@ -235,6 +235,7 @@ class Inodes:
 
         def attempt() -> Inode:
             bucket = self._bucket(node)
+            self._admit(bucket, node, content)
             blob = self.contents.publish(bucket, content)
             with self._changed(node) as (tx, bucket):
                 found = tree.reread(tx, node, ())
@@ -242,6 +243,7 @@ class Inodes:
                 media.admit(bucket, name, found.media_type, content.size)
                 seq = bucket_rows.advance(tx, bucket, size=content.size - found.size)
                 adopted = objects.adopt(tx, bucket, content, blob)
+                pictures.want(tx, bucket, adopted, found.media_type, content.size)
                 at = tx.now if modified is None else modified
                 versions.replace_content(
                     tx,
@@ -257,6 +259,13 @@ class Inodes:
                 return _there(tx, node)
 
         return crossing.with_bytes(attempt)
+
+    def _admit(self, bucket: Bucket, node: NodeId, content: Sealed) -> None:
+        """Raises UnsupportedMediaType, NotFound."""
+        if bucket.types:
+            with self.database.read() as tx:
+                name, found = tree.path_of(tx, node) or ("",), tree.reread(tx, node, ())
+            media.admit_bytes(bucket, name, found.media_type, content)
 
     @contextmanager
     def _changed(self, node: NodeId) -> Generator[tuple[Transaction, Bucket]]:

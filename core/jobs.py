@@ -38,13 +38,14 @@ Wait = Callable[[float], bool]
 class Job:
     """`work` is due `every` so many nanoseconds, and says what it had to leave undone.
 
-    One that is for `at_start` is due as well when a server starts.
+    One that is for `at_start` is due as well when a server starts. It rests `rest` seconds for one second of work.
     """
 
     name: str
     every: int
     work: Callable[[Tempo], Sequence[str]]
     at_start: bool = False
+    rest: float = REST
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _Turn:
         worked = time.monotonic() - self.rested
         if worked < SPELL:
             return
-        if self.wait(min(worked * REST, RENEWAL)):
+        if self.wait(min(worked * self.job.rest, RENEWAL)):
             raise Stopped
         self.rested = time.monotonic()
         if self.rested - self.renewed > RENEWAL:

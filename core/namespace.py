@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from sqlalchemy import update
 
-from . import buckets, crossing, documents, files, guards, locks, media, properties, reach, relocation, tree
+from . import buckets, crossing, documents, files, guards, locks, media, pictures, properties, reach, relocation, tree
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import (
@@ -47,6 +47,7 @@ from .model import (
     Visibility,
 )
 from .objects import BlobNeeded
+from .pictures import Picture
 from .places import Place
 from .schema import nodes
 from .staging import Draft, translated
@@ -121,6 +122,14 @@ class Namespace:
         with self.database.read() as tx:
             return properties.of(tx, [node.id for node in of])
 
+    def pictures(self, of: Sequence[Node]) -> dict[NodeId, Picture]:
+        """What is known of those of the files that are pictures: asked only where one may be."""
+        shown = [node.id for node in of if node.media_type.startswith("image/")]
+        if not shown:
+            return {}
+        with self.database.read() as tx:
+            return pictures.of(tx, shown)
+
     def locks(self, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
         """Live locks that cover each node, inherited ones too: for one node, or for members of one collection."""
         if not of or len(of[0].path) == 0:
@@ -171,7 +180,7 @@ class Namespace:
         guards.writable(path, self.caller, deep=0)
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
-            media.admit(place.bucket, path, media.type_of(path[-1], media_type), size)
+            media.admit_announced(place.bucket, path, media_type, size)
             growth = (size or 0) - (place.node.size if place.node else 0)
             quota = place.bucket.quota
             if growth > 0 and quota is not None and place.bucket.bytes + growth > quota:
@@ -204,6 +213,7 @@ class Namespace:
 
         def attempt() -> Outcome:
             bucket = self._home(path)
+            media.admit_bytes(bucket, path, media.type_of(path[-1], media_type, content), content)
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
                 return files.write(tx, self.caller, path, content, blob, media_type, modified, expect, expires)

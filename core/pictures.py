@@ -25,6 +25,11 @@ class Picture:
     height: int | None
     reason: str | None
 
+    @property
+    def has_renditions(self) -> bool:
+        """False also where nobody has looked at it yet."""
+        return self.width is not None and self.reason is None
+
 
 def want(tx: Transaction, bucket: Bucket, content: ObjectId, media_type: str, size: int) -> None:
     """The bucket's renditions of a picture that just came will be made, unless they are or cannot be."""

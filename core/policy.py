@@ -18,6 +18,18 @@ RESERVED = frozenset(
 TEMPORARY = timedelta(hours=2)
 """The retention of a bucket whose files expire, unless it has one of its own."""
 
+LISTS: Mapping[str, tuple[str, ...]] = {
+    "memos": (
+        *("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"),
+        *("video/mp4", "video/quicktime", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav"),
+        *("application/pdf", "text/plain", "text/markdown"),
+        *("application/zip", "application/x-tar", "application/gzip"),
+    ),
+    "penpot-images": ("image/jpeg", "image/png", "image/webp", "image/gif", "image/svg+xml"),
+    "penpot-fonts": ("font/ttf", "font/otf", "font/woff", "font/woff2"),
+}
+"""What the upstream projects take, for a bucket's `types`."""
+
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _media_type = re.compile(r"(\*|[\w.+-]+)/(\*|[\w.+*-]+)", re.ASCII)
 
@@ -70,10 +82,13 @@ def _versions(value: object) -> object:
 
 
 def _media_types(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    wrong = [pattern for pattern in patterns if not _media_type.fullmatch(pattern)]
+    """The patterns, with the names of lists replaced by what they list."""
+    named = [each for pattern in patterns for each in LISTS.get(pattern, (pattern,))]
+    wrong = [pattern for pattern in named if not _media_type.fullmatch(pattern)]
     if wrong:
-        raise ValueError(f"{wrong[0]!r} is not a media type; write for example image/* or application/pdf")
-    return patterns
+        lists = ", ".join(LISTS)
+        raise ValueError(f"{wrong[0]!r} is not a media type; write for example image/* or application/pdf, or {lists}")
+    return tuple(dict.fromkeys(named))
 
 
 class BucketPolicy(BaseModel):

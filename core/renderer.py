@@ -24,7 +24,7 @@ from .tempo import go_on
 
 STARTING = 60.0
 """Seconds that a process may take to start."""
-STALLED = 6
+STALLED = 30
 """A process that answers nothing for so many times its CPU seconds hangs, however busy the machine is."""
 DYING = 5.0
 GLANCE = 0.2

@@ -67,8 +67,6 @@ def render(file: BinaryIO, wanted: Sequence[Wanted], max_pixels: int) -> Answer:
         return Answer(width, height, reason=str(refusal))
     except UnidentifiedImageError:
         return Answer(None, None, reason=_unknown(file))
-    except Image.DecompressionBombError:
-        return Answer(width, height, reason=f"it has more than the {max_pixels} pixels that are decoded")
     except MemoryError:
         return Answer(width, height, reason="it takes more memory than a rendition may")
     except Exception as error:  # decoders raise whatever they like about broken pictures
@@ -213,13 +211,13 @@ def _confine(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = limits.pixels // 2
     learn_formats()
 
 
 def learn_formats() -> None:
     """HEIC only where its plugin is installed."""
     Image.init()
+    Image.MAX_IMAGE_PIXELS = None  # `render` looks at them itself, before it decodes
     try:
         from pi_heif import register_heif_opener
     except ImportError:

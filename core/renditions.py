@@ -98,14 +98,6 @@ class Renditions:
                 raise InvalidSetting(f"{name}={side}", f"is made in {', '.join(map(str, self.steps))} pixels only")
         return Preset(fit, width, height, CUSTOM_QUALITY)
 
-    def known(self, of: Sequence[Node]) -> dict[NodeId, Picture]:
-        """What is known of those of the files that are pictures: in one query, or none where none is."""
-        shown = [node.id for node in of if node.media_type.startswith("image/")]
-        if not shown:
-            return {}
-        with self.database.read() as tx:
-            return pictures.of(tx, shown)
-
     def are_wanted(self) -> bool:
         """Whether there is work for `work`."""
         with self.database.read() as tx:

@@ -28,6 +28,8 @@ from .model import Digest
 
 Block = bytes | bytearray | memoryview
 
+HEAD = 4096
+
 _draft_name = re.compile(r"draft\.[0-9a-f]{32}")
 _no_room = {errno.ENOSPC, errno.EDQUOT}
 
@@ -64,6 +66,14 @@ class Sealed:
     file: Path | None
     digests: Mapping[str, str]
     """SHA-256 and the digests asked for, by name, as lower-case hex."""
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes, enough to tell a type. Raises StorageUnavailable."""
+        if self.data is not None:
+            return self.data[:HEAD]
+        with self.open() as file:
+            return file.read(HEAD)
 
     def open(self) -> BinaryIO:
         """A reader from the first byte. Raises StorageUnavailable."""

@@ -19,7 +19,7 @@ from .explain import Explanation, explain
 from .garbage import Run, State, run, state
 from .hosting import HostObjects
 from .inodes import Inodes
-from .jobs import Job, JobState, Wait
+from .jobs import JobState, Wait
 from .model import Bucket, BucketId, Caller, Findings, Lock, StorageUsage, Usage
 from .moving import Moved, move
 from .namespace import LockLimits, Namespace
@@ -43,6 +43,8 @@ NICE = 19
 """How nice the process is that makes what nobody waits for."""
 AT_LEAST = timedelta(hours=1)
 """How long a blob that moved stays for downloads that are under way."""
+GLANCE, IDLE = 1.0, 3600.0
+"""Seconds until it is worth another look whether renditions are wanted; and where there is no job at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Store:
 
     def start_jobs(self) -> None:
         """The jobs that run at each start of a server are due."""
-        jobs.start(self.database, self._jobs())
+        jobs.start(self.database, self._background().jobs())
 
     def storages(self) -> list[StorageUsage]:
         """Those that are configured, by name."""
@@ -199,9 +201,15 @@ class Store:
 
     def run_due_jobs(self, wait: Wait) -> float:
         """Background jobs that were due and free have run. Returns in how many seconds one will be."""
-        every = self._jobs()
+        every = list(self._background().collecting())
         jobs.run_due(self.database, every, wait)
-        return jobs.seconds_until_due(self.database, every)
+        return jobs.seconds_until_due(self.database, every) if every else IDLE
+
+    def run_due_renditions(self, wait: Wait) -> float:
+        """What buckets want of the pictures that came is made. Returns in how many seconds to look again."""
+        every = list(self._background().drawing())
+        jobs.run_due(self.database, every, wait)
+        return GLANCE if every else IDLE
 
     def forget_rule(self, name: str, rule: str) -> None:
         """A host's `table.column` keeps nothing alive in the bucket any more. Raises NotFound, InvalidSetting."""
@@ -217,10 +225,10 @@ class Store:
     def jobs(self) -> list[JobState]:
         """The background jobs that are switched on, and how they fare."""
         with self.database.read() as tx:
-            return jobs.states(tx, self._jobs())
+            return jobs.states(tx, self._background().jobs())
 
-    def _jobs(self) -> list[Job]:
-        return list(Background(self.database, self.contents, self.registry, self.settings).jobs())
+    def _background(self) -> Background:
+        return Background(self.database, self.contents, self.registry, self.renditions, self.settings)
 
     def ready(self) -> None:
         """Raises StorageUnavailable where the database does not answer."""

@@ -30,6 +30,7 @@ from .model import (
 )
 from .namespace import PAGE, Namespace
 from .paths import within
+from .pictures import Picture
 from .places import Place
 
 
@@ -108,6 +109,10 @@ class View:
 
     def properties(self, of: Sequence[Node]) -> dict[NodeId, dict[PropertyName, str]]:
         return self.namespace.properties(of)
+
+    def pictures(self, of: Sequence[Node]) -> dict[NodeId, Picture]:
+        """Nothing: what is gone has no thumbnail."""
+        return {}
 
     def locks(self, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
         """None: what came to the trash lost its locks, and a version never had one."""

@@ -2,9 +2,11 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 
 from core.errors import Refusal
+from core.jobs import Wait
 from core.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,14 +31,20 @@ class Ending:
 
 
 def run(open_store: Callable[[], Store]) -> None:
-    """Returns soon after SIGTERM: between two batches of whatever job runs."""
-    ending = Ending()
+    """Returns soon after SIGTERM: between two batches of whatever job runs.
+
+    A collection may take long, so renditions are made in a thread of their own: their decoding is in another process.
+    """
+    ending, ended = Ending(), threading.Event()
     store = open_store()
+    drawing = threading.Thread(target=_repeat, args=(store.run_due_renditions, ended.wait), name="renditions")
+    drawing.start()
     try:
         _start(store)
-        while not ending.wait(min(_run_due(store, ending), LONGEST_WAIT)):
-            pass
+        _repeat(store.run_due_jobs, lambda seconds: ending.wait(seconds) or not drawing.is_alive())
     finally:
+        ended.set()
+        drawing.join()
         store.close()
 
 
@@ -47,10 +55,15 @@ def _start(store: Store) -> None:
         log.warning("background jobs may start late: %s", refusal)
 
 
-def _run_due(store: Store, ending: Ending) -> float:
-    """How many seconds there are until something is due again."""
+def _repeat(run_due: Callable[[Wait], float], wait: Wait) -> None:
+    while not wait(min(_due(run_due, wait), LONGEST_WAIT)):
+        pass
+
+
+def _due(run_due: Callable[[Wait], float], wait: Wait) -> float:
+    """What was due has run. How many seconds there are until something is due again."""
     try:
-        return store.run_due_jobs(ending.wait)
+        return run_due(wait)
     except Refusal as refusal:
         log.warning("background jobs wait: %s", refusal)
         return RETRY

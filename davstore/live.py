@@ -9,6 +9,7 @@ from typing import Protocol
 
 from core import paths
 from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Removal, Scope, Version, Visibility
+from core.pictures import Picture
 
 from . import xml
 from .dates import http_date, iso_date
@@ -41,6 +42,7 @@ class Scene:
     visibility: Callable[[Path], Visibility]
     locks: Mapping[NodeId, tuple[Lock, ...]] = field(default_factory=dict[NodeId, tuple[Lock, ...]])
     dead: Mapping[NodeId, Mapping[PropertyName, str]] = field(default_factory=dict[NodeId, Mapping[PropertyName, str]])
+    pictures: Mapping[NodeId, Picture] = field(default_factory=dict[NodeId, Picture])
 
 
 Property = Callable[[Node, Scene], str | None]
@@ -156,6 +158,25 @@ def is_local(node: Node, scene: Scene) -> str | None:
     return _own("is-local", "true" if node.access is None or node.access.is_local else "false")
 
 
+def width(node: Node, scene: Scene) -> str | None:
+    """Of a picture, in pixels, as it is displayed."""
+    picture = scene.pictures.get(node.id)
+    return _own("width", str(picture.width)) if picture and picture.width else None
+
+
+def height(node: Node, scene: Scene) -> str | None:
+    picture = scene.pictures.get(node.id)
+    return _own("height", str(picture.height)) if picture and picture.height else None
+
+
+def thumbnail(node: Node, scene: Scene) -> str | None:
+    """Where a picture's thumbnail is; none is told of what is not known to have one."""
+    picture = scene.pictures.get(node.id)
+    if picture is None or not picture.has_renditions:
+        return None
+    return _own("thumbnail", f'<D:href xmlns:D="{DAV}">/assets/by-file-media-id/{node.uid}/thumbnail</D:href>')
+
+
 def original_path(node: Node, scene: Scene) -> str | None:
     return _own("original-path", xml.text(paths.text(node.past.path))) if isinstance(node.past, Removal) else None
 
@@ -202,8 +223,13 @@ ALWAYS: Mapping[PropertyName, Property] = {
     PropertyName(DAVSTORE, "visibility"): visibility,
     PropertyName(DAVSTORE, "is-local"): is_local,
     PropertyName(DAVSTORE, "expires"): expires,
+    PropertyName(DAVSTORE, "width"): width,
+    PropertyName(DAVSTORE, "height"): height,
+    PropertyName(DAVSTORE, "thumbnail"): thumbnail,
 }
 """What allprop tells."""
+
+OF_PICTURES = frozenset(PropertyName(DAVSTORE, name) for name in ("width", "height", "thumbnail"))
 
 PAST: Mapping[PropertyName, Property] = {
     PropertyName(DAVSTORE, "original-path"): original_path,

@@ -19,7 +19,7 @@ from core.model import Node, Path, PropertyName, Visibility
 
 from . import hrefs, multistatus, xml
 from .dates import http_date
-from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, PAST, SHOWN, WIN32_MODIFIED, Property, Scene
+from .live import ALWAYS, COMPACT, LIVE, MICROSOFT, OF_PICTURES, PAST, SHOWN, WIN32_MODIFIED, Property, Scene
 from .request import UNQUOTED, Headers, Request, Response
 from .xml import DAV, Element
 
@@ -39,6 +39,7 @@ class Question:
     render: Render
     needs_dead: bool = True
     needs_locks: bool = True
+    needs_pictures: bool = True
 
 
 def handle(request: Request) -> Response:
@@ -89,6 +90,7 @@ def _scene(request: Request, nodes: Sequence[Node], question: Question) -> Scene
         visibility=_visibilities(request),
         locks=request.tree.locks(nodes) if question.needs_locks else {},
         dead=request.tree.properties(nodes) if question.needs_dead else {},
+        pictures=request.tree.pictures(nodes) if question.needs_pictures else {},
     )
 
 
@@ -145,7 +147,12 @@ def _named(names: Sequence[PropertyName], *, is_minimal: bool) -> Question:
         return ok if is_minimal or not missing else ok + multistatus.propstat("".join(missing), 404)
 
     has_dead = any(name not in LIVE for name in names)
-    return Question(render, needs_dead=has_dead, needs_locks=LOCKDISCOVERY in names)
+    return Question(
+        render,
+        needs_dead=has_dead,
+        needs_locks=LOCKDISCOVERY in names,
+        needs_pictures=not OF_PICTURES.isdisjoint(names),
+    )
 
 
 def _dead(name: PropertyName) -> Property:
@@ -179,7 +186,8 @@ def _everything(properties: Mapping[PropertyName, Property], include: Sequence[P
         ok = multistatus.propstat("".join(chain(found, dead.values())), 200)
         return ok + multistatus.propstat("".join(missing), 404) if missing else ok
 
-    return Question(render, needs_locks=LOCKDISCOVERY in properties)
+    asked = properties.keys() | set(include)
+    return Question(render, needs_locks=LOCKDISCOVERY in properties, needs_pictures=not OF_PICTURES.isdisjoint(asked))
 
 
 def _names(node: Node, scene: Scene) -> str:

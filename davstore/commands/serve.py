@@ -96,7 +96,7 @@ def _serve(settings: "Settings", sock: socket.socket) -> int:
             idle_seconds=settings.server.idle_timeout.total_seconds(),
         ),
         grace=settings.server.drain_grace.total_seconds(),
-        beside=(lambda: _run_jobs(settings)) if settings.collector.enabled else None,
+        beside=(lambda: _run_jobs(settings)) if settings.collector.enabled or settings.renditions.enabled else None,
     )
 
 

@@ -261,6 +261,7 @@ def test_a_wrong_policy_is_told(given: dict[str, object], line: str) -> None:
 
 
 SIZE = "write a number of bytes, or a number and a unit, such as 64 KiB or 2 GB"
+TYPES = "image/* or application/pdf, or memos, penpot-images, penpot-fonts"
 DURATION = "write a number and a unit (s, m, h, d or w), such as 90s, 2h or 30d"
 NAME = "a name has 1 to 63 letters, digits, dots, dashes and underscores, a letter or digit first"
 URL = "should be sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
@@ -349,7 +350,7 @@ WRONG_FILES = [
     ("[buckets.a]\ntrash = 30", f"buckets.a.trash = 30: {DURATION}"),
     (
         "[buckets.a]\ntypes = ['image']",
-        "buckets.a.types = [\"image\"]: 'image' is not a media type; write for example image/* or application/pdf",
+        f"buckets.a.types = [\"image\"]: 'image' is not a media type; write for example {TYPES}",
     ),
     (
         "[buckets.a]\nversions = { keep = -1 }",

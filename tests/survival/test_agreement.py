@@ -21,7 +21,7 @@ CLIENTS = 16
 @pytest.fixture(params=["sqlite", "postgresql"])
 def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
     """Without background jobs, so that every child of the server is a worker."""
-    quiet = {"DAVSTORE_COLLECTOR__ENABLED": "false"}
+    quiet = {"DAVSTORE_COLLECTOR__ENABLED": "false", "DAVSTORE_RENDITIONS__ENABLED": "false"}
     if request.param == "sqlite":
         return quiet
     return {**quiet, "DAVSTORE_DATABASE__URL": str(request.getfixturevalue("postgres_url"))}
