@@ -1,9 +1,10 @@
 """Redirects: who is sent to the storage, where to, and for how long (docs/serving.md has the table of clients)."""
 
+import calendar
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -192,28 +193,65 @@ def test_every_gateway_gives_the_same_url(drive: Drive, tmp_path: Path) -> None:
 def test_the_url_lives_for_the_ttl_from_a_rounded_time_on(drive: Drive) -> None:
     asked = parse_qs(urlsplit(get(drive, {"User-Agent": CURL}).headers["location"]).query)
 
-    signed = time.mktime(time.strptime(asked["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ")) - time.timezone
+    signed = calendar.timegm(time.strptime(asked["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ"))
     assert asked["X-Amz-Expires"] == ["900"]
     assert signed % 450 == 0
     assert 0 <= time.time() - signed < 460
 
 
-def test_who_may_read_no_more_gets_no_url_and_the_old_one_dies(drive: Drive) -> None:
-    """As far as the storage keeps time, which it tells by seconds."""
-    put(drive, "/brief/secret.bin", b"secret")
-    given = time.monotonic()
-    url = get(drive, {"User-Agent": CURL}, "/brief/secret.bin").headers["location"]
-    assert ask(url).body == b"secret"
+@pytest.fixture
+def document(drive: Drive) -> Iterator[str]:
+    """A collection that everybody may read, for now, on a storage whose URLs die soon."""
+    assert drive.server.request("MKCOL", "/brief/document").status == 201
+    rule(drive, "public")
+    put(drive, "/brief/document/secret.bin", b"secret")
+    yield "/brief/document/secret.bin"
+    assert drive.server.request("DELETE", "/brief/document").status == 204
 
-    assert drive.server.request("DELETE", "/brief/secret.bin").status == 204
-    refused = get(drive, {"User-Agent": CURL}, "/brief/secret.bin")
-    assert (refused.status, "location" in refused.headers) == (404, False)
-    while ask(url).status == 200:
+
+def rule(drive: Drive, visibility: str) -> None:
+    own = f"<S:visibility xmlns:S='urn:davstore:'>{visibility}</S:visibility>"
+    body = f"<D:propertyupdate xmlns:D='DAV:'><D:set><D:prop>{own}</D:prop></D:set></D:propertyupdate>"
+    answer = drive.server.request("PROPPATCH", "/brief/document", body.encode())
+    assert b"200 OK" in answer.body
+
+
+def by_id(drive: Drive, path: str) -> str:
+    found = drive.server.request("PROPFIND", path, headers={"Depth": "0"}).body.decode()
+    match = re.search(r"object-uid[^>]*>([0-9a-f-]{36})<", found)
+    assert match
+    return f"/assets/by-id/{match[1]}"
+
+
+def test_who_may_read_no_more_gets_no_url_and_the_old_one_dies(drive: Drive, document: str) -> None:
+    """As far as the storage keeps time, which it tells by seconds."""
+    paths = (document, by_id(drive, document))
+    given = time.monotonic()
+    urls = [get(drive, {"User-Agent": CURL}, path).headers["location"] for path in paths]
+    assert [ask(url).body for url in urls] == [b"secret", b"secret"]
+
+    rule(drive, "private")
+    for path in paths:
+        refused = get(drive, {"User-Agent": CURL}, path)
+        assert refused.status in {401, 404}
+        assert "location" not in refused.headers
+    while any(ask(url).status == 200 for url in urls):
         assert time.monotonic() - given < PRESIGN_TTL + 1
         time.sleep(0.2)
 
-    assert ask(url).status == 403
-    assert b"secret" not in ask(url).body
+    assert [ask(url).status for url in urls] == [403, 403]
+    assert b"secret" not in ask(urls[0]).body
+
+
+def test_the_redirect_of_an_immutable_address_is_kept_for_less_than_the_url_lives(drive: Drive, document: str) -> None:
+    told = get(drive, {"User-Agent": CURL}, by_id(drive, document))
+    signed = parse_qs(urlsplit(told.headers["location"]).query)["X-Amz-Date"][0]
+    left = calendar.timegm(time.strptime(signed, "%Y%m%dT%H%M%SZ")) + PRESIGN_TTL - time.time()
+
+    match = re.fullmatch(r"private, max-age=(\d+)", told.headers["cache-control"])
+
+    assert match
+    assert int(match[1]) < left
 
 
 def test_the_url_opens_this_blob_to_readers_and_nothing_else(drive: Drive) -> None:
