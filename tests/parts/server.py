@@ -59,7 +59,7 @@ class DavServer:
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, env=_environment(self._environ), stdout=log, stderr=log, start_new_session=True
+                self.command, env=environment(self._environ), stdout=log, stderr=log, start_new_session=True
             )
         try:
             self._wait_until_healthy()
@@ -154,7 +154,7 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Mapping[str, str]) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DAVSTORE_")}
     python = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return ours | python | {"DAVSTORE_ADMIN_PASSWORD": PASSWORD} | dict(given)

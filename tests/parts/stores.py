@@ -50,6 +50,13 @@ def opened(
     return stores.open(settings(url, data, durability, storages, **buckets))
 
 
+def installed(data: FilePath) -> None:
+    """A data directory as the first start of `davstore serve` leaves it."""
+    store = stores.open(Settings(data=data))
+    store.accounts.first_admin("correct horse")
+    store.close()
+
+
 def put(namespace: Namespace, path: Path, data: bytes = b"", expect: Expect = ANYTHING) -> Outcome:
     with namespace.stage(path) as draft:
         draft.write(data)
