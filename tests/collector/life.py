@@ -91,7 +91,8 @@ def end_holds(store: Store, ago: int = 0) -> None:
     with store.database.write() as tx:
         tx.execute(update(objects).where(objects.c.touched > tx.now).values(touched=tx.now - ago))
         tx.execute(update(holds).values(until=tx.now - ago))
-        tx.execute(update(buckets).values(collected=-1))
+        if ago:
+            tx.execute(update(buckets).values(collected=tx.now - ago - 1))
 
 
 def bucket(store: Store, name: str = "files") -> Bucket:

@@ -137,6 +137,7 @@ def test_M1_renditions_go_with_their_source(store: Store):
 
 
 def test_P15_what_fails_after_its_upload_is_found_without_anybodys_help(store: Store):
+    life.run(store)
     path = life.put(store)
     life.lose(store, path)
 

@@ -148,6 +148,7 @@ def test_an_object_that_nobody_touched_is_looked_at_after_30_days(store: Store):
     life.a_month_later(store, 29)
     assert life.run(store).examined == 0
     life.a_month_later(store)
+    assert store.collect_garbage(grace=0, dry_run=True).examined == 1
     assert life.run(store).purged == 1
 
 

@@ -108,6 +108,6 @@ def test_beside_a_server_even_the_first_batch_is_short(store: Store):
 
     Collector(store.database, store.registry, Tempo(LONGEST, count)).collect(grace=0)
 
-    assert condemned[0] <= 50
+    assert next(count for count in condemned if count) <= 50
     assert condemned[-1] == 500
     _forget_all(store)
