@@ -8,7 +8,7 @@ from sqlalchemy import or_, select, update
 
 from .contents import Contents
 from .database import AnyRow, Database
-from .errors import NotFound, StorageUnavailable
+from .errors import Corrupt, NotFound, StorageUnavailable
 from .model import Digest
 from .schema import objects
 from .tempo import FLAT_OUT, Tempo
@@ -17,6 +17,8 @@ BLOCK = 1 << 20
 PAGE = 200
 SEEN = (objects.c.id, objects.c.digest, objects.c.size, objects.c.storage, objects.c.key)
 """What a verdict is about: an object, and the blob that it had then."""
+
+OTHER = Digest("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ def judge(database: Database, contents: Contents, seen: AnyRow, tempo: Tempo = F
 
 
 def digest(contents: Contents, storage: str, key: str, tempo: Tempo = FLAT_OUT) -> Digest | None:
-    """What the blob's bytes hash to; None where there is none. Raises StorageUnavailable."""
+    """What the blob's bytes hash to; None where there is none, OTHER where the storage itself finds them wrong.
+
+    Raises StorageUnavailable.
+    """
     found = hashlib.sha256()
     try:
         with contents.store(storage).open(key) as blob:
@@ -65,6 +70,8 @@ def digest(contents: Contents, storage: str, key: str, tempo: Tempo = FLAT_OUT) 
                 tempo.between()
     except NotFound:
         return None
+    except Corrupt:
+        return OTHER
     except OSError as error:
         raise StorageUnavailable(storage, f"{key} cannot be read: {error.strerror}") from error
     return Digest(found.hexdigest())

@@ -120,13 +120,13 @@ class S3Blobs:
         self._still_there()
 
     def claim(self, uid: str, *, new: bool) -> None:
-        """A server that does not answer now is asked again when the storage is used."""
+        """What has worked before is no reason not to start: it is asked again when the storage is used."""
         self._uid, self._new = uid, new
         try:
             self._claimed()
-        except Misconfigured as refused:
-            raise Unusable(str(self._at), refused.reason) from refused
         except StorageUnavailable as refused:
+            if new and isinstance(refused, Misconfigured):
+                raise Unusable(str(self._at), refused.reason) from refused
             log.warning("storage %s cannot be used until it answers: %s", self.name, refused.reason)
 
     def check(self) -> Iterator[Capability]:

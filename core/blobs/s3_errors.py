@@ -12,14 +12,17 @@ WORDS: Mapping[str, str] = {
     "403": "the credentials do not allow it; let them list, read, write and delete in the bucket",
     "InvalidAccessKeyId": f"it does not know the access key; {CREDENTIALS}",
     "SignatureDoesNotMatch": f"the secret key is not that of the access key; {CREDENTIALS}",
-    "ExpiredToken": "the credentials have expired; renew them",
-    "InvalidToken": "the session token is not valid; renew the credentials",
-    "RequestTimeTooSkewed": "this machine's clock and the server's differ too much; set the clock",
     "PermanentRedirect": "the bucket is in another region; correct the storage's region",
     "AuthorizationHeaderMalformed": "the bucket is in another region; correct the storage's region",
     "301": "the bucket is in another region; correct the storage's region",
 }
 """Failures that last until somebody does something, by the server's code."""
+PASSING: Mapping[str, str] = {
+    "ExpiredToken": "the credentials have expired; renew them",
+    "InvalidToken": "the session token is not valid; renew the credentials",
+    "RequestTimeTooSkewed": "this machine's clock and the server's differ too much; set the clock",
+}
+"""Failures that may be over without us."""
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "ServiceQuotaExceeded"}
 ABSENT = {"NoSuchKey", "404", "NotFound"}
 TAKEN = {"PreconditionFailed", "412"}
@@ -59,7 +62,7 @@ def refusal(storage: str, key: str, code: str) -> Exception:
         return StorageFull(storage, "there is no room left; free some, or use another storage")
     if code in WORDS:
         return Misconfigured(storage, WORDS[code])
-    return StorageUnavailable(storage, f"the server answered {code}")
+    return StorageUnavailable(storage, PASSING.get(code, f"the server answered {code}"))
 
 
 def unanswered(storage: str, kind: str) -> Refusal:

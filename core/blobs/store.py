@@ -8,7 +8,7 @@ by stores that make paths of keys. All methods may be called by several threads 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
@@ -100,6 +100,15 @@ class BlobStore(Protocol):
 
         Comes before all else. `new` marks a root that never held a blob; repeating it with the same uid is free.
         """
+        ...
+
+
+@runtime_checkable
+class BatchDeletes(Protocol):
+    """A blob store that deletes many blobs in one request."""
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, Refusal]:
+        """As `delete`, but at the keys for which a refusal is given. Only the outbox of deletions calls this (I8)."""
         ...
 
 

@@ -1,0 +1,175 @@
+"""An S3 server that fails under load: no wrong or short body counts as whole, nothing acknowledged is lost."""
+
+import hashlib
+import http.client
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from core.storage_settings import S3Storage
+from tests.parts.blobs import MIB, sample
+from tests.parts.faults import FaultyS3
+from tests.parts.scale import soak
+from tests.parts.seaweedfs import SeaweedFS
+from tests.parts.server import DavServer
+
+CALM, FAULT = soak(1, 5), soak(3, 20)
+"""Seconds."""
+CLIENTS = 4
+SIZES = (3_000, 300_000, 3 * MIB)
+RECOVERY = 20.0
+EXPECTED = r"s3main|davstore\.conversation: GET"
+
+Kind = Literal["s3", "local"]
+
+
+@dataclass
+class Load:
+    """Clients that put and get on two storages, and what became of each request."""
+
+    server: DavServer
+    statuses: dict[Kind, Counter[str]] = field(default_factory=lambda: {"s3": Counter(), "local": Counter()})
+    acknowledged: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    wrong: list[str] = field(default_factory=list[str])
+    succeeded: list[float] = field(default_factory=list[float])
+    """When a write to S3 did."""
+    _ending: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, number: int) -> None:
+        n = 0
+        while not self._ending.is_set():
+            n += 1
+            kind: Kind = "local" if n % 3 == 0 else "s3"
+            bucket = "files" if kind == "local" else "media"
+            path = f"/{bucket}/{number}-{n}"
+            data = sample(SIZES[n % len(SIZES)], path.encode())
+            self._count(kind, self.put(path, data))
+            known = [known for known in list(self.acknowledged) if known.startswith(f"/{bucket}/")]
+            if known:
+                self._count(kind, self.get(known[n % len(known)]))
+
+    def _count(self, kind: Kind, outcome: str) -> None:
+        self.statuses[kind][outcome] += 1
+
+    def put(self, path: str, data: bytes) -> str:
+        try:
+            status = self.server.request("PUT", path, data).status
+        except (OSError, http.client.HTTPException):
+            return "PUT broken"
+        if status == 201:
+            self.acknowledged[path] = hashlib.sha256(data).digest()
+            if path.startswith("/media/"):
+                self.succeeded.append(time.monotonic())
+        return f"PUT {status}"
+
+    def get(self, path: str) -> str:
+        """Whatever counts as a whole answer has the right bytes."""
+        try:
+            answer = self.server.request("GET", path)
+        except (OSError, http.client.HTTPException):
+            return "GET broken"
+        if answer.status == 200 and hashlib.sha256(answer.body).digest() != self.acknowledged[path]:
+            self.wrong.append(path)
+        if answer.status == 503 and "Retry-After" not in answer.headers:
+            self.wrong.append(f"{path}: 503 without Retry-After")
+        return f"GET {answer.status}"
+
+    def __enter__(self) -> "Load":
+        self._threads = [threading.Thread(target=self.run, args=(n,)) for n in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.fixture
+def proxy(seaweedfs: SeaweedFS) -> Iterator[FaultyS3]:
+    with FaultyS3(seaweedfs.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def config(proxy: FaultyS3, s3_storage: S3Storage, tmp_path: Path) -> Path:
+    config = tmp_path / "davstore.toml"
+    config.write_text(
+        f"""
+[storages.s3main]
+type = "s3"
+bucket = "{s3_storage.bucket}"
+endpoint = "{proxy.endpoint}"
+region = "{s3_storage.region}"
+connect_timeout = "1s"
+read_timeout = "2s"
+retries = 1
+[buckets.media]
+storage = "s3main"
+[buckets.files]
+inline_below = "0"
+"""
+    )
+    return config
+
+
+@pytest.fixture
+def server(serve: Callable[..., DavServer], config: Path, seaweedfs: SeaweedFS) -> DavServer:
+    return serve("--config", str(config), environ=seaweedfs.environ)
+
+
+def settled(server: DavServer) -> list[int]:
+    """The server's processes, once that of the jobs is there as well."""
+    limit = time.monotonic() + server.patience
+    while len(server.pids) < 3 and time.monotonic() < limit:
+        time.sleep(0.02)
+    return server.pids
+
+
+@pytest.mark.parametrize("fault", ["down", "slow", "503", "corrupt", "truncated", "expired"])
+def test_a_failing_server_costs_answers_and_nothing_else(server: DavServer, proxy: FaultyS3, fault: str) -> None:
+    server.expect_log(EXPECTED)
+    pids = settled(server)
+    with Load(server) as load:
+        time.sleep(CALM)
+        proxy.fault = fault
+        time.sleep(FAULT)
+        proxy.fault, over = "", time.monotonic()
+        while not any(at > over for at in load.succeeded) and time.monotonic() < over + RECOVERY:
+            time.sleep(0.05)
+        recovered = min((at - over for at in load.succeeded if at > over), default=RECOVERY)
+        time.sleep(CALM)
+
+    lost = [path for path in load.acknowledged if load.get(path) != "GET 200"]
+    figures = {kind: dict(sorted(found.items())) for kind, found in load.statuses.items()}
+    print(f"{fault}: {figures}, struck {proxy.struck}, {len(load.acknowledged)} acknowledged, {recovered:.1f} s")
+    assert proxy.struck > 0
+    assert (lost, load.wrong) == ([], [])
+    assert recovered < RECOVERY
+    assert set(load.statuses["local"]) == {"GET 200", "PUT 201"}
+    assert set(load.statuses["s3"]) <= {"GET 200", "GET 500", "GET 503", "GET broken", "PUT 201", "PUT 503"}
+    assert server.pids == pids
+
+
+@pytest.mark.parametrize("fault", ["down", "expired"])
+def test_a_server_starts_without_a_storage_and_uses_it_once_it_is_back(
+    config: Path, serve: Callable[..., DavServer], proxy: FaultyS3, seaweedfs: SeaweedFS, fault: str
+) -> None:
+    proxy.fault = fault
+    server = serve("--config", str(config), environ=seaweedfs.environ)
+    server.expect_log(EXPECTED)
+
+    assert server.request("PUT", "/files/a", b"x").status == 201
+    refused = server.request("PUT", "/media/a", b"x" * 100_000)
+    assert (refused.status, refused.headers["Retry-After"] is not None) == (503, True)
+    proxy.fault = ""
+
+    assert server.request("PUT", "/media/a", b"x" * 100_000).status == 201
+    assert server.request("GET", "/media/a").body == b"x" * 100_000
