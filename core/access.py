@@ -29,6 +29,12 @@ class Accounts:
             return None
         return Caller(row.name, admin=row.admin)
 
+    def caller(self, name: str) -> Caller | None:
+        """The user as a caller."""
+        with self.database.read() as tx:
+            row = tx.execute(select(users.c.admin).where(users.c.name == name)).first()
+        return Caller(name, admin=row.admin) if row else None
+
     def stamp(self, name: str) -> str | None:
         """Changes when the user's password or rights do; None when there is no such user. Proves a cached verdict."""
         with self.database.read() as tx:

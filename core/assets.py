@@ -1,10 +1,11 @@
 """Files and contents by their ids, for a caller who can reach them by some path: an id alone gives nothing (I9)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, false, or_, select
 
 from . import buckets, reach, uids
 from .contents import Contents
@@ -16,6 +17,8 @@ from .schema import aliases, nodes, objects, renditions
 
 MOST = 1000
 """Names of one content that are looked at to find that all of them are public."""
+ALIAS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,34}[A-Za-z0-9])?", re.ASCII)
+"""What clients may choose for an id."""
 HOST = "\0"
 """The owner of what a host application's rows refer to; no user has this name."""
 
@@ -87,6 +90,8 @@ class Assets:
 
 def identified(id_: str) -> ColumnElement[bool]:
     """Of `nodes`: the file goes by this uid or alias."""
+    if not ALIAS.fullmatch(id_):
+        return false()
     named = nodes.c.id.in_(select(aliases.c.node).where(aliases.c.alias == id_))
     return (nodes.c.kind == Kind.FILE) & (named | (nodes.c.uid == id_) if uids.is_uid(id_) else named)
 

@@ -351,6 +351,16 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class AppPassword:
+    uid: str
+    user: str
+    label: str
+    created: Instant
+    used: Instant | None
+    """About when it was used last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something that `verify` found. `kind` is the invariant ("I2") or what is wrong in one word."""
 

@@ -23,6 +23,8 @@ class Showing:
     node: NodeId
     path: Path
     access: Access
+    document: NodeId | None
+    """The nearest document above it."""
 
 
 def showings(tx: Transaction, which: ColumnElement[bool]) -> Iterator[Showing]:
@@ -102,7 +104,9 @@ def _showing(steps: Sequence[AnyRow]) -> Showing | None:
     if not top.is_root:
         return None
     access = Access(top.visibility)
+    document: NodeId | None = None
     for step in steps:
+        document = step.at if step.at_node_owner else document
         access = access.of(step.at_node_kind, step.at_node_owner, step.at_node_visibility, step.at_node_is_local)
     access = access.of(last.own_kind, last.own_owner, last.own_visibility, last.own_is_local)
-    return Showing(last.node, (top.bucket, *(step.step for step in steps[1:]), last.name), access)
+    return Showing(last.node, (top.bucket, *(step.step for step in steps[1:]), last.name), access, document)

@@ -58,6 +58,7 @@ class Server(Section):
     progress_timeout: Duration = timedelta(seconds=60)
     idle_timeout: Duration = timedelta(seconds=60)
     drain_grace: Duration = timedelta(seconds=30)
+    token_lifetime: Duration = Field(default=timedelta(minutes=15), ge=timedelta(seconds=1), le=timedelta(days=1))
     delivery: Literal["stream", "x-accel"] = "stream"
     accel_secret: str = Field(default="", pattern=r"^([!-~]{16,})?$")
 

@@ -7,8 +7,11 @@ from datetime import timedelta
 
 from . import buckets, jobs, locks, migrations, storages
 from .access import Accounts
+from .app_passwords import AppPasswords
 from .archives import Archive
 from .assets import Assets
+from .attachment_lists import Filter, Key, Order, Page, page
+from .attachments import Attachments
 from .background import Background
 from .backup import Progress, Saved, back_up
 from .blobs.store import Capability
@@ -36,6 +39,7 @@ from .settings import Settings
 from .staging import Staging
 from .storage_settings import S3Storage, place
 from .sweeping import Swept, sweep
+from .tokens import Tokens
 from .usage import stored, usage
 from .verify import verify
 
@@ -75,6 +79,23 @@ class Store:
 
     def assets(self, caller: Caller) -> Assets:
         return Assets(self.database, self.contents, self.registry, caller)
+
+    def attachments(self, caller: Caller) -> Attachments:
+        return Attachments(self.namespace(caller), self.assets(caller))
+
+    def list_attachments(self, caller: Caller, of: Filter, order: Order, after: Key | None, limit: int) -> Page:
+        """See `attachment_lists.page`."""
+        with self.database.read() as tx:
+            return page(tx, caller, of, order, after, limit)
+
+    @property
+    def app_passwords(self) -> AppPasswords:
+        return AppPasswords(self.database)
+
+    @property
+    def tokens(self) -> Tokens:
+        lifetime = self.settings.server.token_lifetime
+        return Tokens(self.database, self.accounts, lifetime)
 
     def recovery(self, caller: Caller) -> Recovery:
         return Recovery(self.database, caller)

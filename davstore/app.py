@@ -10,6 +10,7 @@ from core.errors import Refusal
 from core.settings import Settings
 from core.store import Store
 
+from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
@@ -36,9 +37,12 @@ def application(store: Store, settings: Settings) -> Application:
 class _Application:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._gate = Gate(store.accounts, settings.server.anonymous)
+        self._gate = Gate(
+            store.accounts, settings.server.anonymous, app_passwords=store.app_passwords, tokens=store.tokens
+        )
         self._dav = RequestServer(settings)
         self._assets = AssetServer(store, settings)
+        self._api = Api(store, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self._response(environ)
@@ -69,8 +73,11 @@ class _Application:
                 self._store.ready()
                 return _said("ready\n")
         caller = self._gate.caller(environ)
-        if path.split("/")[1:2] and path.split("/")[1] in TOPS:
-            return self._assets.answer(environ, caller)
+        match path.split("/")[1:2]:
+            case ["api"]:
+                return self._api.answer(environ, caller)
+            case [top] if top in TOPS:
+                return self._assets.answer(environ, caller)
         if "#" in environ.get("REQUEST_URI", ""):
             raise DAVError(HTTP_BAD_REQUEST, "a request's URL has no fragment")
         environ[NAMESPACE] = self._store.namespace(caller)

@@ -13,8 +13,10 @@ from typing import Literal, Protocol
 
 from wsgidav.dav_error import HTTP_SERVICE_UNAVAILABLE, DAVError
 
+from core.app_passwords import PREFIX, AppPasswords
 from core.errors import Unauthenticated
 from core.model import Caller
+from core.tokens import Tokens
 
 from .request import Environ
 
@@ -46,19 +48,37 @@ class Accounts(Protocol):
 class Gate:
     """Lets callers in."""
 
-    def __init__(self, accounts: Accounts, anonymous: Anonymous, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        anonymous: Anonymous,
+        clock: Clock = time.monotonic,
+        *,
+        app_passwords: AppPasswords | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
         self._credentials = Credentials(accounts, clock)
         self._anonymous = anonymous
+        self._app_passwords = app_passwords
+        self._tokens = tokens
 
     def caller(self, environ: Environ) -> Caller:
         """The caller of a request. Credentials that are given must be right. Raises Unauthenticated."""
         given = environ.get("HTTP_AUTHORIZATION")
         if given is None:
             return self._nobody(environ["REQUEST_METHOD"])
-        caller = self._credentials.caller(*basic(given))
+        caller = self._of_token(given) if is_bearer(given) else self._of_password(*basic(given))
         if caller is None:
-            raise Unauthenticated(reason="the name or the password is wrong")
+            raise Unauthenticated(reason="the name or the password is wrong, or the token is none any more")
         return caller
+
+    def _of_token(self, header: str) -> Caller | None:
+        return self._tokens.verify(header.strip().partition(" ")[2].strip()) if self._tokens else None
+
+    def _of_password(self, name: str, password: str) -> Caller | None:
+        if self._app_passwords and password.startswith(PREFIX):
+            return self._app_passwords.verify(name, password)
+        return self._credentials.caller(name, password)
 
     def _nobody(self, method: str) -> Caller:
         if self._anonymous == "write":
@@ -141,11 +161,15 @@ class Credentials:
                 self._verdicts.popitem(last=False)
 
 
+def is_bearer(header: str) -> bool:
+    return header.strip().partition(" ")[0].lower() == "bearer"
+
+
 def basic(header: str) -> tuple[str, str]:
     """Name and password; a Windows domain before the name is dropped. Raises Unauthenticated."""
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthenticated(reason="only Basic authentication is offered")
+        raise Unauthenticated(reason="only Basic authentication and tokens of the API are taken")
     try:
         raw = binascii.a2b_base64(encoded.strip(), strict_mode=True)
     except (binascii.Error, ValueError):

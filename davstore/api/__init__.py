@@ -1,0 +1,1 @@
+"""The API for applications, below /api/v1 (docs/api.md)."""

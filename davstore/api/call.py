@@ -1,0 +1,91 @@
+"""One call of the API: who makes it, with which parameters and which body."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_MEDIATYPE_NOT_SUPPORTED, DAVError
+
+from core.model import Caller
+from core.settings import Settings
+from core.store import Store
+
+from ..request import Headers, Request, Response
+
+JSON = "application/json"
+LARGEST = 1 << 20
+"""Bytes of a JSON body."""
+FILENAME = r"^[^/\x00-\x1f\x7f]+$"
+ID = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,34}[A-Za-z0-9])?$"
+MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _storable(text: str) -> str:
+    if text in {".", ".."}:
+        raise ValueError("no file can have this name")
+    return text
+
+
+Filename = Annotated[str, StringConstraints(pattern=FILENAME, min_length=1, max_length=250), AfterValidator(_storable)]
+Id = Annotated[str, StringConstraints(pattern=ID)]
+MediaType = Annotated[str, StringConstraints(pattern=MEDIA_TYPE)]
+Text = Annotated[str, StringConstraints(pattern=PLAIN, max_length=250)]
+
+
+class Model(BaseModel):
+    """Takes what it names, and nothing else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    store: Store
+    settings: Settings
+    caller: Caller
+    request: Request
+
+    def query(self, model: type[T]) -> T:
+        """The parameters of the URL. Raises DAVError 400."""
+        pairs = parse_qsl(self.request.environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict")
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise DAVError(HTTP_BAD_REQUEST, "a parameter stands twice")
+        return _valid(model, dict(pairs), strict=False)
+
+    def json(self, model: type[T]) -> T:
+        """The body. Raises DAVError 400, 413 and 415."""
+        declared = self.request.header("Content-Type").partition(";")[0].strip().lower()
+        if declared != JSON:
+            raise DAVError(HTTP_MEDIATYPE_NOT_SUPPORTED, f"the body should be {JSON}")
+        try:
+            given = json.loads(self.request.body(LARGEST))
+        except (ValueError, RecursionError):
+            raise DAVError(HTTP_BAD_REQUEST, "the body is no JSON") from None
+        return _valid(model, given, strict=True)
+
+    def form(self, model: type[T], fields: Mapping[str, str]) -> T:
+        """The fields of a form. Raises DAVError 400."""
+        return _valid(model, dict(fields), strict=False)
+
+
+def answer(status: int, members: Any, headers: Headers | None = None) -> Response:
+    """A JSON answer; nobody keeps it, since it may tell of what another caller must not see."""
+    text = json.dumps(members, ensure_ascii=False)
+    about: Headers = [("Content-Type", JSON), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
+    return Response(status, [*about, *(headers or ())], (text.encode(errors="replace"),))
+
+
+def _valid(model: type[T], given: Any, *, strict: bool) -> T:
+    try:
+        return model.model_validate(given, strict=strict)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DAVError(HTTP_BAD_REQUEST, f"{where}: {first['msg']}" if where else str(first["msg"])) from None

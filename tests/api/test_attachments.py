@@ -1,0 +1,371 @@
+"""Attachments by the API: streams in, pages out, and every defect of the upstreams that it must not have."""
+
+import io
+import resource
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import pytest
+
+from core.policy import BucketPolicy
+from core.store import Store
+from tests.api.conftest import API, attach, call, code, document, told
+from tests.assets.conftest import ruled
+from tests.davstore.client import Answer, Dav
+
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n'
+    b"Content-Type: image/png\r\n\r\n%s\r\n%s--b--\r\n"
+)
+FIELD = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+
+
+def form(dav: Dav, name: bytes, content: bytes, fields: bytes = b"", query: str = "") -> Answer:
+    body = FORM % (name, content, fields)
+    return dav("POST", f"{API}/attachments{query}", body, content_type='multipart/form-data; boundary="b"')
+
+
+def test_a_body_becomes_an_attachment_with_all_that_is_told_of_it(alice: Dav) -> None:
+    made = attach(alice, b"some text", filename="r%C3%A9sum%C3%A9.txt")
+
+    assert made["filename"] == "résumé.txt"
+    assert (made["size"], made["media_type"], made["document"]) == (9, "text/plain", None)
+    assert alice("GET", made["url"]).body == b"some text"
+    assert told(call(alice, "GET", f"/attachments/{made['id']}")) == made
+    assert alice("GET", f"/assets/by-id/{made['object_uid']}").body == b"some text"
+
+
+def test_a_form_becomes_an_attachment(alice: Dav) -> None:
+    made = told(form(alice, b"pictures/a.png", b"x" * 1_000_000, FIELD % (b"id", b"my-id")), 201)
+
+    assert (made["id"], made["filename"], made["media_type"]) == ("my-id", "a.png", "image/png")
+    assert alice("GET", "/file/attachments/my-id/a.png").body == b"x" * 1_000_000
+    assert alice("GET", "/o/r/my-id/a.png").status == 200
+
+
+def test_a_truncated_form_leaves_nothing(alice: Dav, opened: Store) -> None:
+    before = opened.usage()
+    for end in (60, 150, 500):
+        body = (FORM % (b"a.png", b"x" * 1000, b""))[:end]
+        answer = alice("POST", f"{API}/attachments", body, content_type="multipart/form-data; boundary=b")
+        assert code(answer) == (400, "INVALID_REQUEST")
+
+    assert opened.usage() == before
+
+
+def test_a_chosen_id_is_taken_once(alice: Dav, bob: Dav) -> None:
+    assert attach(alice, id="chosen")["id"] == "chosen"
+
+    answer = bob("POST", f"{API}/attachments?filename=b.txt&id=chosen", b"x")
+
+    assert code(answer) == (409, "ALREADY_EXISTS")
+    uid = told(call(alice, "GET", "/attachments/chosen"))["uid"]
+    assert code(alice("POST", f"{API}/attachments?id={uid}", b"x")) == (409, "ALREADY_EXISTS")
+    assert code(alice("POST", f"{API}/attachments?id=-x", b"x")) == (400, "INVALID_REQUEST")
+
+
+def test_m02_m20_the_same_name_never_overwrites(alice: Dav) -> None:
+    made = [attach(alice, content, filename="a.txt") for content in (b"one", b"two", b"three")]
+
+    assert [each["filename"] for each in made] == ["a.txt", "a (2).txt", "a (3).txt"]
+    assert [alice("GET", each["url"]).body for each in made] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "é" * 250, "x" * 246 + ".png", "." + "y" * 249])
+def test_a_long_name_is_shortened_and_keeps_its_ending(alice: Dav, name: str) -> None:
+    first, second = (attach(alice, filename=quote(name))["filename"] for _ in range(2))
+
+    assert len(first.encode()) <= 255 >= len(second.encode())
+    assert first != second
+    assert first.endswith(".png") == second.endswith(".png") == name.endswith(".png")
+
+
+class Trickle(io.RawIOBase):
+    """A body that nobody could hold in memory."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "the whole body at once"
+        got = min(size, self.left)
+        self.left -= got
+        return bytes(got)
+
+
+def test_m04_an_upload_is_never_whole_in_memory(alice: Dav) -> None:
+    size = 200 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    alice.environ["wsgi.input"] = Trickle(size)
+    answer = alice("POST", f"{API}/attachments?filename=big.bin", content_length=str(size))
+    del alice.environ["wsgi.input"]
+
+    assert told(answer, 201)["size"] == size
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
+
+
+def listed(dav: Dav, query: str = "") -> list[str]:
+    """Names on all pages."""
+    names: list[str] = []
+    token = ""
+    while True:
+        page = told(dav("GET", f"{API}/attachments?page_size=3{query}{token}"))
+        names += [each["filename"] for each in page["attachments"]]
+        if page["next_page_token"] is None:
+            return names
+        token = f"&page_token={page['next_page_token']}"
+
+
+def test_m15_pages_come_in_the_order_asked_for(alice: Dav) -> None:
+    for name, size in (("c", 3), ("a", 1), ("d", 4), ("b", 2), ("f", 6), ("e", 5), ("g", 7)):
+        attach(alice, b"x" * size, filename=f"{name}.txt")
+
+    rising = [f"{name}.txt" for name in "abcdefg"]
+    assert listed(alice, "&order_by=filename") == rising
+    assert listed(alice, "&order_by=-filename") == rising[::-1]
+    assert listed(alice, "&order_by=size") == rising
+    assert listed(alice, "&order_by=-size") == rising[::-1]
+    assert listed(alice, "&order_by=created") == [f"{name}.txt" for name in "cadbfeg"]
+    assert listed(alice) == [f"{name}.txt" for name in "gefbdac"]
+
+
+def test_m15_an_insertion_while_paging_shifts_nothing(alice: Dav) -> None:
+    for name in "abcdef":
+        attach(alice, filename=f"{name}.txt")
+    first = told(alice("GET", f"{API}/attachments?page_size=3&order_by=filename"))
+
+    attach(alice, filename="aa.txt")
+    second = told(
+        alice("GET", f"{API}/attachments?page_size=3&order_by=filename&page_token={first['next_page_token']}")
+    )
+
+    names = [each["filename"] for page in (first, second) for each in page["attachments"]]
+    assert names == ["a.txt", "b.txt", "c.txt", "d.txt", "e.txt", "f.txt"]
+
+
+def test_a_list_is_filtered_and_nobody_elses(alice: Dav, bob: Dav, nobody: Dav) -> None:
+    doc = document(alice)
+    attach(alice, filename="Photo.png", document=doc)
+    attach(alice, filename="photo.txt")
+    attach(bob, filename="photo.gif")
+
+    assert listed(alice, "&filename=PHOTO&order_by=filename") == ["Photo.png", "photo.txt"]
+    assert listed(alice, "&media_type=image/*") == ["Photo.png"]
+    assert listed(alice, "&media_type=text/plain") == ["photo.txt"]
+    assert listed(alice, f"&document={doc}") == ["Photo.png"]
+    assert listed(bob) == ["photo.gif"]
+    assert code(bob("GET", f"{API}/attachments?document={doc}")) == (403, "FORBIDDEN")
+    assert code(nobody("GET", f"{API}/attachments")) == (401, "UNAUTHENTICATED")
+
+
+def test_what_is_in_the_trash_is_not_listed(alice: Dav) -> None:
+    made = attach(alice)
+    doc = document(alice)
+    attach(alice, filename="b.txt", document=doc)
+
+    assert call(alice, "DELETE", f"/attachments/{made['id']}").status == 204
+    assert alice("DELETE", "/files/doc/").status == 204
+
+    assert listed(alice) == []
+    assert code(call(alice, "GET", f"/attachments/{made['id']}")) == (404, "RESOURCE_NOT_FOUND")
+
+
+def test_m13_a_batch_is_deleted_whole_or_not_at_all(alice: Dav, bob: Dav) -> None:
+    mine = [attach(alice, filename=f"{n}.txt")["id"] for n in range(3)]
+    his = attach(bob)["id"]
+
+    assert code(call(alice, "POST", "/attachments:batchDelete", {"ids": [*mine, his]})) == (403, "FORBIDDEN")
+    gone = {"ids": [*mine, "00000000-0000-7000-8000-000000000000"]}
+    assert code(call(alice, "POST", "/attachments:batchDelete", gone)) == (404, "RESOURCE_NOT_FOUND")
+    assert len(listed(alice)) == 3
+    assert call(alice, "POST", "/attachments:batchDelete", {"ids": [*mine, mine[0]]}).status == 204
+    assert listed(alice) == []
+    assert code(call(alice, "POST", "/attachments:batchDelete", {"ids": ["x"] * 101})) == (400, "INVALID_REQUEST")
+
+
+def test_an_attachment_has_another_name_and_type(alice: Dav) -> None:
+    made, other = attach(alice), attach(alice, filename="b.txt")
+    address = f"/attachments/{made['id']}"
+
+    changed = told(call(alice, "PATCH", address, {"filename": "c.bin", "media_type": "image/x-own"}))
+
+    assert (changed["filename"], changed["media_type"]) == ("c.bin", "image/x-own")
+    assert {**changed, "filename": "", "media_type": "", "path": "", "url": ""} == {
+        **made, "filename": "", "media_type": "", "path": "", "url": ""
+    }  # fmt: skip
+    assert code(call(alice, "PATCH", address, {"filename": other["filename"]})) == (409, "ALREADY_EXISTS")
+    assert code(call(alice, "PATCH", address, {"filename": "a/b"})) == (400, "INVALID_REQUEST")
+    assert code(call(alice, "PATCH", address, {})) == (400, "INVALID_REQUEST")
+
+
+def test_m18_what_a_bucket_does_not_take_has_its_own_code(alice: Dav, opened: Store) -> None:
+    opened.create_bucket("pictures", BucketPolicy(types=("image/*",), max_size=1000))
+
+    assert code(alice("POST", f"{API}/attachments?bucket=pictures&filename=a.txt", b"x")) == (
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+    )
+    assert code(alice("POST", f"{API}/attachments?bucket=pictures&filename=a.png", b"x" * 1001)) == (
+        413,
+        "FILE_TOO_LARGE",
+    )
+    assert code(alice("POST", f"{API}/attachments?bucket=none&filename=a.png", b"x")) == (404, "RESOURCE_NOT_FOUND")
+
+
+READ = {"nobody": 401, "bob": 403, "alice": 200, "admin": 200}
+
+
+@pytest.mark.parametrize("who", READ)
+def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
+    to_readers: Mapping[str, Dav], who: str
+) -> None:
+    alice, dav = to_readers["alice"], to_readers[who]
+    made = attach(alice)
+    routes = [
+        f"/assets/by-id/{made['object_uid']}",
+        f"/assets/by-file-media-id/{made['uid']}",
+        f"/o/r/{made['uid']}/a.txt",
+        f"/file/resources/{made['uid']}/a.txt",
+        made["url"],
+        f"{API}/attachments/{made['id']}",
+    ]
+
+    statuses = {route: dav(method, route).status for route in routes for method in ("GET", "HEAD")}
+
+    assert statuses == dict.fromkeys(routes, READ[who])
+    in_the_tree = 200 if READ[who] == 200 else 404
+    assert dav("GET", "/files/attachments/alice/a.txt").status == in_the_tree
+    assert (b"a.txt" in dav("GET", "/files/attachments/alice/").body) == (in_the_tree == 200)
+
+
+MATRIX = {
+    "public": {"nobody": 200, "bob": 200, "alice": 200, "admin": 200},
+    "protected": {"nobody": 401, "bob": 200, "alice": 200, "admin": 200},
+    "private": {"nobody": 401, "bob": 403, "alice": 200, "admin": 403},
+}
+
+
+@pytest.mark.parametrize("lets_nobody_in", [True, False])
+@pytest.mark.parametrize("visibility", MATRIX)
+def test_the_api_shows_a_documents_attachments_to_its_readers(
+    to_readers: Mapping[str, Dav], to_users: Mapping[str, Dav], visibility: str, lets_nobody_in: bool
+) -> None:
+    people = to_readers if lets_nobody_in else to_users
+    doc = document(people["alice"], visibility=visibility)
+    made = attach(people["alice"], document=doc)
+    expected = MATRIX[visibility] | ({} if lets_nobody_in else {"nobody": 401})
+    addresses = [
+        f"/attachments/{made['id']}",
+        f"/attachments?document={doc}",
+        f"/documents/{doc}",
+        f"/documents/{doc}/attachments",
+    ]
+    cells = [(who, address) for who in expected for address in addresses]
+
+    answers = {(who, address): people[who]("GET", API + address).status for who, address in cells}
+
+    assert answers == {cell: expected[cell[0]] for cell in cells}
+
+
+@pytest.mark.parametrize("visibility", MATRIX)
+def test_only_its_owner_changes_what_a_document_has(to_readers: Mapping[str, Dav], visibility: str) -> None:
+    alice = to_readers["alice"]
+    doc = document(alice, visibility=visibility)
+    made = attach(alice, document=doc)
+
+    for who in ("nobody", "bob"):
+        dav = to_readers[who]
+        writes = [
+            call(dav, "PATCH", f"/attachments/{made['id']}", {"filename": "b"}),
+            call(dav, "DELETE", f"/attachments/{made['id']}"),
+            call(dav, "POST", "/attachments:batchDelete", {"ids": [made["id"]]}),
+            call(dav, "PUT", f"/documents/{doc}/attachments", {"ids": []}),
+            call(dav, "PATCH", f"/documents/{doc}", {"visibility": "public"}),
+            dav("POST", f"{API}/attachments?document={doc}", b"x"),
+        ]
+        assert {answer.status for answer in writes} == {401 if who == "nobody" else 403}
+    assert told(call(alice, "GET", f"/documents/{doc}/attachments"))["attachments"] == [made]
+
+
+def test_m12_a_document_is_given_attachments_and_the_rest_is_in_the_trash(alice: Dav, opened: Store) -> None:
+    doc, other = document(alice), document(alice, "other")
+    first, second = attach(alice, b"1" * 99, document=doc, filename="z"), attach(alice, document=doc, filename="y")
+    reused = attach(alice, b"2" * 99, document=other, filename="x")
+    loose = attach(alice, b"3" * 99, filename="w")
+    stored = opened.usage()[0].unique_bytes
+
+    ids = [loose["id"], reused["id"], first["id"]]
+    held = told(call(alice, "PUT", f"/documents/{doc}/attachments", {"ids": ids}))["attachments"]
+
+    assert [each["filename"] for each in held] == ["w", "x", "z"]
+    assert told(call(alice, "GET", f"/documents/{doc}/attachments"))["attachments"] == held
+    assert held[0]["id"] == loose["id"], "it was nobody's and was moved"
+    assert held[1]["id"] != reused["id"], "it is in both"
+    assert held[1]["object_uid"] == reused["object_uid"]
+    assert held[2] == first
+    assert told(call(alice, "GET", f"/documents/{other}/attachments"))["attachments"] == [reused]
+    assert opened.usage()[0].unique_bytes == stored
+    assert call(alice, "GET", f"/attachments/{second['id']}").status == 404
+    [entry] = [href for href in alice.propfind("/-/trash/files/", "{DAV:}getetag", depth="1").hrefs if "/y." in href]
+    assert alice("GET", entry).body == b"text"
+
+
+def test_m17_setting_attachments_changes_no_time(alice: Dav) -> None:
+    doc = document(alice)
+    made = [attach(alice, document=doc, filename=name) for name in ("a", "b")]
+
+    held = told(call(alice, "PUT", f"/documents/{doc}/attachments", {"ids": [made[1]["id"], made[0]["id"]]}))
+
+    assert held["attachments"] == [made[1], made[0]]
+
+
+def test_a_library_s_attachment_is_attached_without_a_byte(alice: Dav, opened: Store) -> None:
+    library, doc = document(alice, "library"), document(alice)
+    assert told(call(alice, "PATCH", f"/documents/{library}", {"is_local": False}))["is_local"] is False
+    photo = attach(alice, b"x" * 100_000, document=library, filename="photo.png")
+    assert photo["is_local"] is False
+    stored = opened.usage()[0].unique_bytes
+
+    [attached] = told(call(alice, "PUT", f"/documents/{doc}/attachments", {"ids": [photo["id"]]}))["attachments"]
+
+    assert attached["is_local"] is True
+    assert attached["object_uid"] == photo["object_uid"]
+    assert opened.usage()[0].unique_bytes == stored
+
+
+def test_an_attachment_from_another_bucket_is_attached(alice: Dav, opened: Store) -> None:
+    opened.create_bucket("other", BucketPolicy())
+    doc = document(alice)
+    there = attach(alice, b"x" * 100_000, bucket="other")
+
+    [attached] = told(call(alice, "PUT", f"/documents/{doc}/attachments", {"ids": [there["id"]]}))["attachments"]
+
+    assert attached["sha256"] == there["sha256"]
+    assert alice("GET", attached["url"]).body == b"x" * 100_000
+
+
+def test_nobody_takes_the_place_where_others_attachments_are(alice: Dav, bob: Dav) -> None:
+    attach(alice)
+    made = attach(bob)
+
+    assert ruled(alice, "/files/attachments", "private") == 403
+    assert ruled(alice, "/files/attachments/bob", "private") == 403
+    assert alice("MOVE", "/files/attachments/", destination="/files/mine/").status == 403
+    assert alice("DELETE", "/files/attachments/bob/").status == 403
+    assert bob("GET", made["url"]).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "origin": "http://dav.example"},
+    ],
+)
+def test_another_sites_page_uses_nobodys_kept_password(alice: Dav, headers: dict[str, str]) -> None:
+    answer = alice("POST", f"{API}/attachments?filename=a", b"x", content_type="text/plain", **headers)
+
+    assert code(answer) == (403, "FORBIDDEN")
+    assert alice("POST", f"{API}/attachments?filename=a", b"x", origin="http://dav.example").status == 201

@@ -1,0 +1,67 @@
+"""The API is what it says of itself: schemathesis calls it by its description, rightly and wrongly."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+
+from core.settings import Settings
+from core.store import Store
+from core.store import open as open_store
+from davstore.api.openapi import document as description
+from davstore.api.router import ROUTES
+from davstore.app import application
+from tests.api.conftest import attach, document
+from tests.davstore.client import Dav
+from tests.parts.scale import soak
+
+CALLS = [
+    (method.upper(), path)
+    for path, methods in description()["paths"].items()
+    for method in methods
+    if method != "parameters"
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Dav]]:
+    """A store that lives through all calls, and a client who signed in with a token."""
+    store = open_store(Settings(data=tmp_path_factory.mktemp("api") / "data"))
+    store.accounts.first_admin("secret")
+    yield store, Dav(application(store, store.settings)).signed_in("admin", "secret")
+    assert not store.verify(deep=True).problems
+    store.close()
+
+
+def test_the_description_names_every_call_and_no_other() -> None:
+    described = {(method, path) for method, path in CALLS}
+    served = {(method, path.replace("<", "{").replace(">", "}")) for method, path, _ in ROUTES}
+
+    assert described == served - {("GET", "/openapi.json")}
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_every_call_does_what_its_description_says(
+    api: tuple[Store, Dav], method: str, path: str, mode: GenerationMode
+) -> None:
+    store, dav = api
+    headers = {"Authorization": "Basic YWRtaW46c2VjcmV0"}
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", dav.application, headers=headers)
+    there = {"id": attach(dav)["id"], "uid": document(dav, f"doc{store.usage()[0].files}")}
+    operation = schema[path][method]
+
+    @hypothesis.settings(
+        max_examples=soak(6, 200), deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode), is_there=hypothesis.strategies.booleans())
+    def called(case: Any, is_there: bool) -> None:
+        if is_there and mode is GenerationMode.POSITIVE and case.path_parameters:
+            case.path_parameters = {name: there[name] for name in case.path_parameters}
+        case.call_and_validate(headers=headers)
+
+    called()
