@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from sqlalchemy import ColumnElement, false, or_, select
 
-from . import buckets, reach, uids
+from . import buckets, media, reach, uids
 from .contents import Contents
 from .database import AnyRow, Database, Transaction
 from .errors import Forbidden, NotFound, Refusal, Unauthenticated
@@ -19,6 +19,8 @@ MOST = 1000
 """Names of one content that are looked at to find that all of them are public."""
 ALIAS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,34}[A-Za-z0-9])?", re.ASCII)
 """What clients may choose for an id."""
+HEAD = 8192
+"""Bytes that show a content's type."""
 HOST = "\0"
 """The owner of what a host application's rows refer to; no user has this name."""
 
@@ -81,11 +83,13 @@ class Assets:
         return Forbidden(id_, "you may not read it")
 
     def _as_file(self, row: AnyRow) -> Node:
-        """With the type that its bytes show, since it may go by many names."""
+        """With the type that its bytes show, since it may go by many names. Raises Corrupt, StorageUnavailable."""
         made = Instant(row.created)
         content = Descriptor(row.digest, row.size, row.storage, row.key)
         identity = (NodeId(0), row.uid, row.bucket, (row.uid,), Kind.FILE)
-        return Node(*identity, row.size, "", made, made, 0, row.id, row.uid, content)
+        node = Node(*identity, row.size, "", made, made, 0, row.id, row.uid, content)
+        with self.contents.open(node) as reader:
+            return replace(node, media_type=media.shown(reader.read(HEAD)))
 
 
 def identified(id_: str) -> ColumnElement[bool]:

@@ -92,6 +92,8 @@ class Attachments:
         def attempt() -> Attachment:
             with self.database.read() as tx:
                 bucket = buckets.get(tx, home[0])
+            path = (*home, filename)
+            media.admit_bytes(bucket, path, media.type_of(filename, media_type, content), content)
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
                 self._check_id(tx, id_)

@@ -1,5 +1,6 @@
 """Media types: what a name, a client and the bytes say that a content is, and what a bucket takes."""
 
+import codecs
 import mimetypes
 import re
 from collections.abc import Mapping
@@ -75,6 +76,9 @@ SIGNED = frozenset(
 _media_type = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.ASCII)
 
 
+_svg = re.compile(r"\A\s*<(?:[?!][^>]*>\s*<)*svg[\s>]")
+
+
 def _table() -> mimetypes.MimeTypes:
     """The standard library's own, without the machine's, so that every machine agrees."""
     table = mimetypes.MimeTypes()
@@ -103,6 +107,20 @@ def sniffed(head: bytes) -> str | None:
     """The type that the first bytes of a content show; None for text, and for what has no signature."""
     found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType]
     return _canonical(found) if found else None
+
+
+def shown(head: bytes) -> str:
+    """The type that the first bytes show, for a content that goes by no name: text, too, and SVG by its element."""
+    found = sniffed(head)
+    if found:
+        return found
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return UNKNOWN
+    if "\0" in text or not text:
+        return UNKNOWN
+    return "image/svg+xml" if _svg.search(text) else "text/plain"
 
 
 def _canonical(media_type: str) -> str:

@@ -105,13 +105,10 @@ class Namespace:
             with self.database.read() as tx:
                 page = tree.children(tx, node.id, node.path, after, limit)
             if page:
-                yield [member for member in reach.told(page, node) if self._sees(member)]
+                yield reach.readable(page, node, self.caller)
             if len(page) < limit:
                 return
             after = page[-1].name
-
-    def _sees(self, node: Node) -> bool:
-        return node.access is None or node.access.readable(self.caller)
 
     def open(self, node: Node) -> BinaryIO:
         """A seekable reader of the content; a real file where the storage is a directory. Raises Corrupt."""

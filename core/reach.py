@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, literal, select, text
 
 from . import tree
 from .database import AnyRow, Query, Transaction
-from .model import Access, Node, NodeId, Path
+from .model import Access, Caller, Node, NodeId, Path
 from .schema import RULED, buckets, names, nodes
 
 PAGE = 200
@@ -47,6 +47,11 @@ def ruled() -> ColumnElement[bool]:
     """Of `nodes`: it says something of access."""
     said = " OR ".join(f"nodes.{part}" for part in RULED.split(" OR "))
     return text(f"({said})")  # pyright: ignore[reportReturnType] - it is a condition
+
+
+def readable(members: Sequence[Node], of: Node, caller: Caller) -> list[Node]:
+    """The members of a collection that the caller may see."""
+    return [node for node in told(members, of) if node.access is None or node.access.readable(caller)]
 
 
 def told(members: Sequence[Node], of: Node) -> list[Node]:

@@ -1,5 +1,6 @@
 """Files and contents by their ids, at the addresses that Penpot and Memos give them (docs/api.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -7,6 +8,8 @@ from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
 from core.errors import NotFound
 from core.model import Caller, Node
+from core.presets import Fit
+from core.renditions import THUMBNAIL, NoRendition
 from core.settings import Settings
 from core.store import Store
 
@@ -20,7 +23,16 @@ PUBLIC, PRIVATE = "public, no-cache", "private, no-cache"
 ALLOWED = "GET, HEAD, OPTIONS"
 TOPS = frozenset(("assets", "file", "o"))
 """What the paths of these addresses begin with."""
-YES, NO = frozenset(("1", "true")), frozenset(("", "0", "false"))
+YES = frozenset(("1", "true"))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which rendition: that of the thumbnail, or one in a box."""
+
+    width: int = 0
+    height: int = 0
+    fit: Fit = "contain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +48,37 @@ class AssetServer:
             case ("assets", "by-id", uid):
                 return self._content(environ, caller, uid)
             case ("assets", "by-file-media-id", id_):
-                return self._file(environ, caller, id_)
+                return self._file(environ, caller, id_, _look(environ))
+            case ("assets", "by-file-media-id", id_, "thumbnail"):
+                return self._file(environ, caller, id_, _look(environ) or Look())
             case ("o", "r", id_, *rest) | ("file", "attachments" | "resources", id_, *rest) if len(rest) < 2:
-                return self._file(environ, caller, id_)
+                return self._file(environ, caller, id_, _look(environ))
             case path:
                 raise NotFound(path)
 
     def _content(self, environ: Environ, caller: Caller, uid: str) -> Response:
         content = self.store.assets(caller).content(uid)
-        caching = IMMUTABLE if content.is_public and self._lets_nobody_in else "private, no-cache"
+        caching = IMMUTABLE if content.is_public and self._lets_nobody_in else PRIVATE
         return self._served(environ, caller, content.node, caching)
 
-    def _file(self, environ: Environ, caller: Caller, id_: str) -> Response:
+    def _file(self, environ: Environ, caller: Caller, id_: str, look: Look | None) -> Response:
         node = self.store.assets(caller).file(id_)
         is_public = node.access is not None and node.access.is_public
-        return self._served(environ, caller, node, PUBLIC if is_public and self._lets_nobody_in else PRIVATE)
+        caching = PUBLIC if is_public and self._lets_nobody_in else PRIVATE
+        if look is None:
+            return self._served(environ, caller, node, caching)
+        return self._rendition(environ, caller, node, look, caching)
+
+    def _rendition(self, environ: Environ, caller: Caller, node: Node, look: Look, caching: str) -> Response:
+        """The one that the Accept header prefers; a picture that has none is answered with why."""
+        renditions = self.store.renditions
+        preset = renditions.sized(look.width, look.height, look.fit) if look.width or look.height else THUMBNAIL
+        found = renditions.get(node, preset, environ.get("HTTP_ACCEPT", ""))
+        if isinstance(found, NoRendition):
+            return problem(404, "NO_RENDITION", f"there is no rendition of it: it {found.reason}", [("Vary", "Accept")])
+        response = self._served(environ, caller, found.node, caching)
+        response.headers.append(("Vary", "Accept"))
+        return response
 
     def _served(self, environ: Environ, caller: Caller, node: Node, caching: str) -> Response:
         request = Request(environ, self.store.namespace(caller), self.settings, node.path)
@@ -68,9 +96,19 @@ def _other(environ: Environ) -> Response:
     return problem(405, "METHOD_NOT_ALLOWED", "assets are read here; the API writes them", [("Allow", ALLOWED)])
 
 
-def wants_thumbnail(environ: Environ) -> bool:
-    """Raises DAVError 400."""
-    [*_, value] = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True).get("thumbnail", ["0"])
-    if value.lower() not in YES | NO:
-        raise DAVError(HTTP_BAD_REQUEST, "thumbnail is 1 or 0")
-    return value.lower() in YES
+def _look(environ: Environ) -> Look | None:
+    """None for the file itself. Raises DAVError 400."""
+    given = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+    fit = given.get("fit", "contain")
+    if fit not in {"contain", "cover"}:
+        raise DAVError(HTTP_BAD_REQUEST, "fit is contain or cover")
+    width, height = _pixels(given, "w"), _pixels(given, "h")
+    is_small = width or height or given.get("thumbnail", "").lower() in YES
+    return Look(width, height, "cover" if fit == "cover" else "contain") if is_small else None
+
+
+def _pixels(given: Mapping[str, str], name: str) -> int:
+    text = given.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        raise DAVError(HTTP_BAD_REQUEST, f"{name} is a number of pixels")
+    return int(text)

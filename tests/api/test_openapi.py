@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import hypothesis
+import hypothesis.strategies
 import pytest
 import schemathesis
+from hypothesis import HealthCheck
 from schemathesis import GenerationMode
 
 from core.settings import Settings
@@ -24,6 +25,9 @@ CALLS = [
     for method in methods
     if method != "parameters"
 ]
+
+
+SLOWNESS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +59,7 @@ def test_every_call_does_what_its_description_says(
     there = {"id": attach(dav)["id"], "uid": document(dav, f"doc{store.usage()[0].files}")}
     operation = schema[path][method]
 
-    @hypothesis.settings(
-        max_examples=soak(6, 200), deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
-    )
+    @hypothesis.settings(max_examples=soak(6, 200), deadline=None, database=None, suppress_health_check=SLOWNESS)
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode), is_there=hypothesis.strategies.booleans())
     def called(case: Any, is_there: bool) -> None:
         if is_there and mode is GenerationMode.POSITIVE and case.path_parameters:

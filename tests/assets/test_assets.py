@@ -1,9 +1,11 @@
 """The routes of assets and resources: who may read what by its id (upstreams 5.8), and how it comes."""
 
+import io
 from collections.abc import Mapping
 from hashlib import sha256
 
 import pytest
+from PIL import Image
 
 from core.model import Caller
 from core.store import Store
@@ -248,3 +250,73 @@ def test_p07_a_file_that_expires_is_read_until_then(alice: Dav) -> None:
     assert alice("PROPPATCH", "/files/a.txt", expires + "</D:prop></D:set></D:propertyupdate>").status == 207
 
     assert [alice("GET", address).body for address in addresses(alice, "/files/a.txt")] == [TEXT] * len(ROUTES)
+
+
+def picture(width: int, height: int) -> bytes:
+    """A PNG of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(file, "PNG")
+    return file.getvalue()
+
+
+THUMBNAILS = (
+    "/assets/by-file-media-id/{uid}/thumbnail",
+    "/file/attachments/{uid}/a.png?thumbnail=true",
+    "/file/resources/{uid}/a.png?thumbnail=1",
+    "/o/r/{uid}/a.png?thumbnail=1",
+)
+
+
+@pytest.mark.slow
+def test_m09_a_thumbnail_has_at_most_600_pixels_and_the_rights_of_its_original(
+    alice: Dav, bob: Dav, nobody: Dav
+) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.png", picture(1200, 800))
+    uid = told(alice, f"{DOC}/a.png", "uid")
+
+    for route in THUMBNAILS:
+        answer = alice("GET", route.format(uid=uid), accept="image/jpeg")
+
+        assert answer.status == 200
+        assert Image.open(io.BytesIO(answer.body)).size == (600, 400)
+        assert answer.header("Content-Type") == "image/jpeg"
+        assert answer.header("Vary") == "Accept"
+        assert answer.header("Cache-Control") == "private, no-cache"
+        assert answer.header("ETag") == f'"{sha256(answer.body).hexdigest()}"'
+        assert bob("GET", route.format(uid=uid)).status == 403
+        assert nobody("HEAD", route.format(uid=uid)).status == 401
+    small = alice("GET", f"/file/attachments/{uid}/a.png?w=100&h=100&fit=cover", accept="image/jpeg")
+    assert small.status in {200, 400}
+    assert alice("GET", f"/file/attachments/{uid}/a.png?w=101").status == 400
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.txt", TEXT), ("a.svg", SVG)])
+def test_what_has_no_rendition_says_so(alice: Dav, name: str, content: bytes) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/{name}", content)
+
+    answer = alice("GET", f"/assets/by-file-media-id/{told(alice, f'{DOC}/{name}', 'uid')}/thumbnail")
+
+    assert answer.status == 404
+    assert b"NO_RENDITION" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.bin", picture(1, 1), "image/png"),
+        ("a.png", TEXT, "text/plain"),
+        ("a.txt", SVG, "image/svg+xml"),
+        ("a.html", b"<!-- x --><html>", "text/plain"),
+        ("a.txt", b"\x00\x01\xff", "application/octet-stream"),
+        ("a.txt", b"", "application/octet-stream"),
+    ],
+)
+def test_by_id_the_type_is_what_the_bytes_show(alice: Dav, name: str, content: bytes, expected: str) -> None:
+    alice.put(f"/files/{name}", content)
+
+    answer = alice("GET", f"/assets/by-id/{told(alice, f'/files/{name}', 'object-uid')}")
+
+    assert answer.header("Content-Type") == expected
+    assert answer.body == content
