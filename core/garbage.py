@@ -10,6 +10,7 @@ from .contents import Contents
 from .database import Database, Transaction
 from .deliveries import deliver
 from .expiry import Expired, expire
+from .mentions import LetGo, let_go
 from .model import Instant
 from .references import Registry
 from .schema import buckets, objects, purges
@@ -33,6 +34,7 @@ class Run:
     trash_expired: int
     versions_expired: int
     files_expired: int
+    media_trashed: int
     refused: tuple[str, ...]
 
 
@@ -86,6 +88,7 @@ def run(
     `remember` are forgotten.
     """
     expired = Expired() if dry_run else expire(database, tempo)
+    media = LetGo() if dry_run else let_go(database, contents, tempo)
     collector = Collector(database, registry, tempo)
     total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
@@ -103,7 +106,8 @@ def run(
         trash_expired=expired.trash,
         versions_expired=expired.versions,
         files_expired=expired.files,
-        refused=tuple(sorted(set(total.refused))),
+        media_trashed=media.trashed,
+        refused=tuple(sorted({*total.refused, *media.left})),
     )
 
 

@@ -153,6 +153,14 @@ gc_log = Table(
     comment="what the collector let go, when and why",
 )
 
+unmentioned = Table(
+    "unmentioned",
+    metadata,
+    Column("node", Id, ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("since", BigInteger, nullable=False, comment="when the media collector first found no mention"),
+    comment="media files that no document of their collection mentions",
+)
+
 audit = Table(
     "audit",
     metadata,

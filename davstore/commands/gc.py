@@ -137,6 +137,7 @@ def _tell(done: "Run", *, json: bool, would: bool) -> None:
                 f"{done.trash_expired} trash entries, {done.versions_expired} versions and {done.files_expired} files"
             )
             output.say(f"{times} had their time.")
+            output.say(f"{done.media_trashed} media that no document mentions went to the trash.")
             output.say(f"{done.deleted} blobs were deleted, {done.failed} deletions failed.")
     for refusal in done.refused:
         typer.echo(f"davstore: {output.visible(refusal)}", err=True)
