@@ -6,15 +6,17 @@ from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from . import uids
 from .database import Database
 from .errors import AlreadyExists, InvalidSetting, NotFound
 from .model import Caller, User
+from .prepared import Prepared
 from .schema_services import users
 
 ADMIN = "admin"
+_STAMP = Prepared(select(users.c.admin, users.c.password).where(users.c.name == bindparam("wanted")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Accounts:
     def stamp(self, name: str) -> str | None:
         """Changes when the user's password or rights do; None when there is no such user. Proves a cached verdict."""
         with self.database.read() as tx:
-            row = tx.execute(select(users.c.password, users.c.admin).where(users.c.name == name)).first()
-        return f"{row.admin}:{row.password}" if row else None
+            row = tx.first(_STAMP, {"wanted": name})
+        return f"{row[0]}:{row[1]}" if row else None
 
     def every(self) -> list[User]:
         with self.database.read() as tx:

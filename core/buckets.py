@@ -1,7 +1,7 @@
 """Bucket rows: policy, counters and the change counter that every write moves."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +12,11 @@ from .database import Transaction
 from .errors import AlreadyExists, NotFound, QuotaExceeded
 from .model import Bucket, BucketId, Instant
 from .policy import BucketPolicy, Versions
+from .prepared import Prepared
 from .schema import buckets, nodes
 
 WIDTH = len(fields(Bucket))
+_LISTS = [n for n, field in enumerate(fields(Bucket)) if field.name in {"types", "presets", "documents"}]
 
 
 def columns_of(bucket: FromClause, root: FromClause) -> tuple[ColumnElement[Any], ...]:
@@ -23,8 +25,8 @@ def columns_of(bucket: FromClause, root: FromClause) -> tuple[ColumnElement[Any]
 
 
 _BUCKET = select(*columns_of(buckets, nodes)).join(nodes, (nodes.c.bucket == buckets.c.id) & nodes.c.is_root)
-_BY_NAME = _BUCKET.where(buckets.c.name == bindparam("wanted"))
-_ADVANCE = (
+_BY_NAME = Prepared(_BUCKET.where(buckets.c.name == bindparam("wanted")))
+_ADVANCE = Prepared(
     update(buckets)
     .where(buckets.c.id == bindparam("bucket"))
     .values(
@@ -37,7 +39,7 @@ _ADVANCE = (
 
 
 def find(tx: Transaction, name: str) -> Bucket | None:
-    row = tx.execute(_BY_NAME, {"wanted": name}).first()
+    row = tx.first(_BY_NAME, {"wanted": name})
     return read(row) if row else None
 
 
@@ -144,7 +146,7 @@ def _duration(nanoseconds: int) -> timedelta:
 def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> int:
     """The bucket's next `seq`; its counters move by `files` and `size` bytes. Raises QuotaExceeded."""
     moved = {"bucket": bucket.id, "more_files": files, "more_bytes": size}
-    seq, used = tx.execute(_ADVANCE, moved).one()
+    ((seq, used),) = tx.rows(_ADVANCE, moved)
     if size > 0 and bucket.quota is not None and used > bucket.quota:
         raise QuotaExceeded((bucket.name,), f"{used} bytes would be used of {bucket.quota}, the trash included")
     return seq
@@ -161,6 +163,7 @@ def expiry(tx: Transaction, bucket: Bucket, wanted: Instant | timedelta | None =
 
 def read(columns: Sequence[Any]) -> Bucket:
     """The bucket in the columns of `columns_of`."""
-    bucket = Bucket(*columns)
-    lists = {name: tuple(getattr(bucket, name)) for name in ("types", "presets", "documents")}
-    return replace(bucket, thumbnails=bool(bucket.thumbnails), **lists)
+    values = list(columns)
+    for n in _LISTS:
+        values[n] = tuple(values[n])
+    return Bucket(*values)

@@ -9,6 +9,7 @@ transactions that committed before it began; PostgreSQL does the same by itself.
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from sqlalchemy import (
     Select,
     create_engine,
     event,
+    select,
     text,
 )
 from sqlalchemy.engine import URL, make_url
@@ -35,6 +37,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from . import uids
 from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
+from .prepared import Parameters, Prepared, refusal
 from .wal import SharedSync, UnsyncedLog, WriterQueue
 
 Durability = Literal["fsync", "os"]
@@ -45,10 +48,9 @@ Query = Select[*tuple[Any, ...]]
 NO_BUCKET = BucketId(0)
 """The writer lock of what belongs to no bucket: accounts, storages, the list of buckets."""
 ADVISORY = 0x0DA57
-CLOCK = {
-    "sqlite": text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000"),
-    "postgresql": text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) * 1000"),
-}
+CLOCK = Prepared(select(text("CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) * 1000")))
+"""PostgreSQL's. SQLite has the clock of the machine that we share with it, but tells only its milliseconds."""
+KEPT = 8
 SETTLING = (0.0, 0.1, 0.4, 1.5)
 """Seconds before each attempt to learn what became of a commit."""
 MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
@@ -66,7 +68,8 @@ class Transaction:
     @property
     def now(self) -> Instant:
         if self._now is None:
-            self._now = Instant(self.connection.execute(CLOCK[self.dialect]).scalar_one())
+            is_embedded = self.dialect == "sqlite"
+            self._now = Instant(time.time_ns() // 1000 * 1000 if is_embedded else self.rows(CLOCK, {})[0][0])
         return self._now
 
     @property
@@ -78,6 +81,17 @@ class Transaction:
 
     def scalar(self, statement: Executable, parameters: Any = None) -> Any:
         return self.connection.execute(statement, parameters).scalar()
+
+    def rows(self, statement: Prepared, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        return statement.rows(self.connection, parameters)
+
+    def first(self, statement: Prepared, parameters: Parameters) -> Sequence[Any] | None:
+        rows = statement.rows(self.connection, parameters)
+        return rows[0] if rows else None
+
+    def count(self, statement: Prepared, parameters: Parameters) -> int:
+        """How many rows the statement changed."""
+        return statement.count(self.connection, parameters)
 
 
 class Database:
@@ -116,8 +130,8 @@ class Database:
         )
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
-        self.reader = self.engine
-        self.writer = self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE")
+        self._readers = Connections(self.engine, KEPT)
+        self._writers = Connections(self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE"), KEPT)
 
     def _open_postgresql(self) -> None:
         commit = "on" if self.durability == "fsync" else "off"
@@ -128,13 +142,14 @@ class Database:
             pool_pre_ping=True,
             connect_args={"options": f"-c synchronous_commit={commit} -c TimeZone=UTC", "connect_timeout": 10},
         )
-        self.reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self.writer = self.engine.execution_options(isolation_level="READ COMMITTED")
+        reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._readers = Connections(reader)
+        self._writers = Connections(self.engine.execution_options(isolation_level="READ COMMITTED"))
 
     @contextmanager
     def read(self) -> Generator[Transaction]:
         """A consistent snapshot. Never wait for a socket inside."""
-        with translated(), self.reader.connect() as connection, connection.begin() as transaction:
+        with translated(), self._readers.lent() as connection, connection.begin() as transaction:
             yield Transaction(connection)
             transaction.rollback()
 
@@ -144,7 +159,7 @@ class Database:
         with ExitStack() as held, translated():
             for turn in self._turns_of(buckets):
                 held.enter_context(turn)
-            with self.writer.connect() as connection, connection.begin() as work:
+            with self._writers.lent() as connection, connection.begin() as work:
                 if not self._queue:
                     _take_turns(connection, buckets)
                 yield Transaction(connection)
@@ -183,10 +198,44 @@ class Database:
         return False
 
     def close(self) -> None:
+        self._readers.close()
+        self._writers.close()
         self.engine.dispose()
         for part in (self._queue, self._sync):
             if part:
                 part.close()
+
+
+class Connections:
+    """An engine's connections. Up to `kept` idle ones stay out of its pool, which is dear to ask."""
+
+    def __init__(self, engine: Engine, kept: int = 0) -> None:
+        self._engine = engine
+        self._idle: deque[Connection] = deque()
+        self._kept = kept
+
+    @contextmanager
+    def lent(self) -> Generator[Connection]:
+        connection = self._taken()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if len(self._idle) < self._kept:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _taken(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._engine.connect()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -196,13 +245,19 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "foreign_keys = ON",
         "temp_store = MEMORY",
         "cache_size = -16000",
+        "wal_autocheckpoint = 4000",
     ):
         connection.cursor().execute(f"PRAGMA {pragma}")
     connection.create_function("uuid7", 0, uids.fresh)
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("davstore_begin", "BEGIN"))
+    command = connection.get_execution_options().get("davstore_begin", "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(command)
+    except sqlite3.Error as error:
+        raise refusal(command, (), error, connection.dialect) from error
 
 
 def _take_turns(connection: Connection, buckets: tuple[BucketId, ...]) -> None:

@@ -55,12 +55,11 @@ def write(
         node = old.id
     else:
         values = {
-            "kind": Kind.FILE,
             "object": object_id,
             "size": content.size,
             "media_type": media_type,
             "modified": at,
             "expires": expires,
         }
-        node = tree.add(tx, here.bucket.id, here.parent, path[-1], seq, author=caller.name, **values)
+        node = tree.add(tx, here.bucket.id, here.parent, path[-1], seq, kind=Kind.FILE, author=caller.name, **values)
     return Outcome(tree.reread(tx, node, here.path), created=old is None)

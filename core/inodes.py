@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
@@ -139,7 +139,11 @@ class Inodes:
     def members(self, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
         """Those whose names follow `after`, in the order of the names' bytes."""
         with self.database.read() as tx:
-            rows = _PAGE.all(tx, parent=parent, after=after, most=limit) if parent else _BUCKETS.all(tx, after=after)
+            rows = (
+                tx.rows(_PAGE, {"parent": parent, "after": after, "most": limit})
+                if parent
+                else tx.rows(_BUCKETS, {"after": after})
+            )
         return [(row[0], Inode(*row[1:])) for row in rows]
 
     def make(
@@ -159,7 +163,13 @@ class Inodes:
         with self._changed(parent) as (tx, bucket):
             self._check_free(tx, parent, name)
             seq = bucket_rows.advance(tx, bucket, files=int(kind is Kind.FILE))
-            values = {"kind": kind, "mode": mode, "uid_number": uid, "gid_number": gid, "rdev": rdev, "target": target}
+            values: dict[str, Any] = {
+                "mode": mode,
+                "uid_number": uid,
+                "gid_number": gid,
+                "rdev": rdev,
+                "target": target,
+            }
             if kind is Kind.FILE:
                 values |= {
                     "object": self._empty(tx, bucket),
@@ -168,7 +178,7 @@ class Inodes:
                 }
             if kind is Kind.SYMLINK:
                 values["size"] = len((target or "").encode())
-            node = tree.add(tx, bucket.id, parent, name, seq, author=self.caller.name, **values)
+            node = tree.add(tx, bucket.id, parent, name, seq, kind=kind, author=self.caller.name, **values)
             return _there(tx, node)
 
     def link(self, node: NodeId, parent: NodeId, name: str) -> Inode:
@@ -196,7 +206,7 @@ class Inodes:
             if found is None:
                 raise NotFound(name)
             _check_kind(found, name, collection=collection)
-            if found.is_collection and _ANY_MEMBER.first(tx, parent=found.id):
+            if found.is_collection and tx.first(_ANY_MEMBER, {"parent": found.id}):
                 raise NotEmpty(name)
             place = _place(tx, parent, name)
             locks.require(tx, self.caller, ANYTHING, place, member=True, inside=True)
@@ -217,7 +227,7 @@ class Inodes:
                 return None
             if old and replace:
                 _check_kind(old, new_name, collection=source.node.is_collection)
-                if old.is_collection and _ANY_MEMBER.first(tx, parent=old.id):
+                if old.is_collection and tx.first(_ANY_MEMBER, {"parent": old.id}):
                     raise NotEmpty(new_name)
             relocation.move(tx, self.caller, source, target, ANYTHING, overwrite=replace)
             return old
@@ -297,7 +307,7 @@ class Inodes:
 
 
 def _inode(tx: Transaction, node: NodeId) -> Inode | None:
-    row = _BY_ID.first(tx, node=node)
+    row = tx.first(_BY_ID, {"node": node})
     return Inode(*row) if row else None
 
 
@@ -310,8 +320,8 @@ def _there(tx: Transaction, node: NodeId) -> Inode:
 
 def _member(tx: Transaction, parent: NodeId, name: str) -> Inode | None:
     if not parent:
-        return next((Inode(*row[1:]) for row in _BUCKETS.all(tx, after="") if row[0] == name), None)
-    row = _BY_NAME.first(tx, parent=parent, name=name)
+        return next((Inode(*row[1:]) for row in tx.rows(_BUCKETS, {"after": ""}) if row[0] == name), None)
+    row = tx.first(_BY_NAME, {"parent": parent, "name": name})
     return Inode(*row) if row else None
 
 

@@ -134,7 +134,10 @@ class Namespace:
         with self.database.read() as tx:
             if locks.are_none(tx):
                 return {}
-            own = locks.of_members(tx, [node.id for node in of])
+            if len(of) == 1:
+                found = Situation(tx, self.caller).locks(of[0].path)
+                return {of[0].id: found} if found else {}
+            own = locks.of_members(tx, {node.id: node.path for node in of})
             above = of[0].path[:-1]
             inherited = tuple(lock for lock in Situation(tx, self.caller).locks(above) if lock.infinite)
         return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
@@ -232,8 +235,8 @@ class Namespace:
             locks.require(tx, self.caller, expect, place, member=True)
             assert place.parent
             seq = buckets.advance(tx, place.bucket)
-            values = {"kind": Kind.COLLECTION, "mode": 0o755} | ({} if modified is None else {"modified": modified})
-            node = tree.add(tx, place.bucket.id, place.parent, path[-1], seq, author=self.caller.name, **values)
+            values = {"mode": 0o755, "author": self.caller.name} | ({} if modified is None else {"modified": modified})
+            node = tree.add(tx, place.bucket.id, place.parent, path[-1], seq, kind=Kind.COLLECTION, **values)
             return tree.reread(tx, node, place.path)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
@@ -299,7 +302,7 @@ class Namespace:
         if source == destination:
             raise InvalidMove(destination, "is the source itself")
         guards.writable(destination, self.caller)
-        involved = (self._bucket(source), self._bucket(destination))
+        involved = {self._bucket(path) for path in {source[:1], destination[:1]}}
 
         def attempt() -> Outcome:
             with self.database.write(*involved) as tx:
@@ -307,7 +310,8 @@ class Namespace:
                 here, there = guards.source(tx, self.caller, source), guards.target(tx, self.caller, destination)
                 node = act(tx, here, there)
                 relocation.set_modified(tx, node, modified)
-                return Outcome(tree.reread(tx, node, tree.path_of(tx, node) or there.path), created=there.node is None)
+                path = relocation.renamed(here, there).path
+                return Outcome(tree.reread(tx, node, path), created=there.node is None)
 
         def brought() -> Outcome:
             try:

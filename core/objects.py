@@ -1,19 +1,29 @@
 """Object rows: one content, kept once per bucket, and where its bytes lie (I2, I3)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, func, insert, or_, select, update
 
 from . import history, outbox, uids
 from .blobs.database import insert_inline
-from .database import AnyRow, Transaction
+from .database import Transaction
 from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
+from .prepared import Prepared
 from .schema import digests, holds, objects
 from .staging import Sealed
 
-_INSERT = insert(objects).returning(objects.c.id)
-_OF_DIGEST = select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(
-    objects.c.bucket == bindparam("bucket"), objects.c.dedup_key == bindparam("digest")
+_BORN = ("uid", "bucket", "digest", "dedup_key", "size", "storage", "key", "created", "touched")
+_INSERT = Prepared(insert(objects).values({name: bindparam(name) for name in _BORN}).returning(objects.c.id))
+_OF_DIGEST = Prepared(
+    select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(
+        objects.c.bucket == bindparam("bucket"), objects.c.dedup_key == bindparam("digest")
+    )
+)
+_TOUCH = Prepared(update(objects).where(objects.c.id == bindparam("wanted")).values(touched=bindparam("at")))
+_RENEW = Prepared(
+    update(objects)
+    .where(objects.c.id == bindparam("wanted"))
+    .values(touched=bindparam("at"), state="live", condemned=None)
 )
 
 
@@ -38,7 +48,7 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
     if row is not None and _healthy(row):
         if blob is not None:
             outbox.give_up(tx, blob.storage, blob.key)
-        tx.execute(update(objects).where(objects.c.id == row.id).values(touched=tx.now, state="live", condemned=None))
+        tx.count(_RENEW, {"wanted": row.id, "at": tx.now})
         return row.id
     storage, key = _vouched(tx, bucket, content, blob)
     if row is not None:
@@ -69,7 +79,7 @@ def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key:
         "created": tx.now,
         "touched": tx.now,
     }
-    made_id: ObjectId = tx.scalar(_INSERT, made)
+    ((made_id,),) = tx.rows(_INSERT, made)
     others = {name: value for name, value in content.digests.items() if name in {"sha1", "md5"}}
     if others:
         tx.execute(insert(digests).values(object=made_id, **others))
@@ -98,19 +108,26 @@ def blob_key(bucket: Bucket, digest: Digest) -> str:
     return f"{bucket.name}/{digest[:2]}/{digest[2:4]}/{digest}.{uids.fresh()}"
 
 
-def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> AnyRow | None:
-    if not bucket.dedup:
-        return None
-    return tx.execute(_OF_DIGEST, {"bucket": bucket.id, "digest": digest}).first()
+def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "_Known | None":
+    row = tx.first(_OF_DIGEST, {"bucket": bucket.id, "digest": digest}) if bucket.dedup else None
+    return None if row is None else _Known(*row)
 
 
-def _healthy(row: AnyRow) -> bool:
+class _Known(NamedTuple):
+    id: ObjectId
+    storage: str
+    key: str
+    verdict: str | None
+    state: str
+
+
+def _healthy(row: _Known) -> bool:
     return row.verdict not in {"lost", "corrupt"}
 
 
 def touch(tx: Transaction, wanted: ObjectId) -> None:
     """A reference was dropped: worth a look by the collector."""
-    tx.execute(update(objects).where(objects.c.id == wanted).values(touched=tx.now))
+    tx.count(_TOUCH, {"wanted": wanted, "at": tx.now})
 
 
 def revive(tx: Transaction, bucket: Bucket, wanted: ObjectId, reason: str) -> None:

@@ -1,15 +1,18 @@
 """Where a path leads: one statement for each path, and a slower walk where names differ in their Unicode form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, literal, select, text
 
 from . import buckets, tree
-from .database import AnyRow, Query, Transaction
+from .database import Transaction
 from .model import Access, Bucket, BucketId, Kind, Node, NodeId, Path
 from .paths import checked, folded
-from .schema import RULED, names, nodes, objects
+from .prepared import Prepared
+from .schema import RULED, locks, names, nodes, objects
 from .schema import buckets as bucket_rows
 
 DEEPEST = 24
@@ -28,6 +31,8 @@ class Place:
     parent: NodeId | None
     """The collection that holds, or would hold, the last name. None where there is none, and for a bucket's root."""
     node: Node | None
+    may_be_locked: bool = True
+    """False where nothing is locked anywhere, as mostly."""
     accesses: tuple[Access, ...] = ()
     """Of the parents and the node; () where nothing in the bucket says anything of access."""
     is_hidden: bool = False
@@ -60,18 +65,18 @@ def resolve(tx: Transaction, path: Path) -> Place | None:
     if len(path) > DEEPEST:
         return _walk(tx, path)
     wanted = {f"name{n}": name for n, name in enumerate(path)}
-    row = tx.execute(_lookup(len(path)), wanted).first()
+    row = tx.first(_lookup(len(path)), wanted)
     if row is None:
         return None
-    if row.leaf_id is None and not all(name.isascii() for name in path[1:]):
+    if row[buckets.WIDTH] is None and not all(name.isascii() for name in path[1:]):
         return _walk(tx, path)
     place = _place(row, path)
-    return with_accesses(tx, place) if row.is_ruled else place
+    return with_accesses(tx, place) if row[-1] else place
 
 
 @lru_cache
-def _lookup(length: int) -> Query:
-    """The bucket, the chain of nodes down to the parent, the parent's kind, and the leaf with its object."""
+def _lookup(length: int) -> Prepared:
+    """The bucket, the leaf with its object, the chain of nodes, the parent's kind, and whether anything is locked."""
     root, leaf, above = nodes.alias("root"), nodes.alias("leaf"), nodes.alias("above")
     source: FromClause = bucket_rows.join(root, and_(root.c.bucket == bucket_rows.c.id, root.c.is_root))
     chain: list[ColumnElement[NodeId]] = [root.c.id]
@@ -84,19 +89,20 @@ def _lookup(length: int) -> Query:
     source = source.outerjoin(above, above.c.id == (chain[-2] if length > 1 else None))
     columns = [*buckets.columns_of(bucket_rows, root), *tree.columns_of(leaf, objects)]
     labels = [node.label(f"n{n}_node") for n, node in enumerate(chain)]
-    marks = leaf.c.id.label("leaf_id"), above.c.kind.label("above_kind"), is_ruled(bucket_rows.c.id).label("is_ruled")
+    is_locked = exists(select(locks.c.token)).label("is_locked")
+    marks = above.c.kind.label("above_kind"), is_locked, is_ruled(bucket_rows.c.id).label("is_ruled")
     found = select(*columns, *labels, *marks).select_from(source)
-    return found.where(bucket_rows.c.name == bindparam("name0", type_=bucket_rows.c.name.type))
+    return Prepared(found.where(bucket_rows.c.name == bindparam("name0", type_=bucket_rows.c.name.type)))
 
 
-def _place(row: AnyRow, path: Path) -> Place:
-    width, leaf_width = buckets.WIDTH, tree.WIDTH
-    bucket = buckets.read(row[:width])
-    chain = row[width + leaf_width : width + leaf_width + len(path)]
-    node = None if row.leaf_id is None else tree.read(row[width : width + leaf_width], path)
-    parents = tuple(NodeId(id_) for id_ in chain[:-1] if id_ is not None)
-    holds = row.above_kind == Kind.COLLECTION
-    return Place(path, path, bucket, parents, parents[-1] if holds else None, node)
+def _place(row: Sequence[Any], path: Path) -> Place:
+    leaf, chain = buckets.WIDTH, buckets.WIDTH + tree.WIDTH
+    bucket = buckets.read(row[:leaf])
+    node = None if row[leaf] is None else tree.read(row[leaf:chain], path)
+    *above, _, kind, is_locked, _ = row[chain:]
+    parents = tuple(id_ for id_ in above if id_ is not None)
+    holds = kind == Kind.COLLECTION
+    return Place(path, path, bucket, parents, parents[-1] if holds else None, node, bool(is_locked))
 
 
 def is_ruled(bucket: ColumnElement[BucketId]) -> ColumnElement[bool]:

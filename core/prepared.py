@@ -1,56 +1,119 @@
-"""Statements that run thousands of times a second: compiled once, and given to the driver as they are.
+"""Statements that are asked again and again: compiled once for each kind of database, then given to its driver.
 
-SQLAlchemy's own way to run a statement costs more than SQLite takes to answer it. Values come back as the driver has
-them, so that only plain columns belong here: numbers, texts and bytes.
+SQLAlchemy's own way from a statement to its rows takes several times as long as SQLite takes to answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Executable
+from sqlalchemy import Connection, Delete, Insert, Select, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import TypeEngine
 
-from .database import Transaction
+Statement = Select[*tuple[Any, ...]] | Insert | Update | Delete
+Parameters = Mapping[str, Any]
+Convert = Callable[[Any], Any]
 
 
 class Prepared:
-    """One statement with named values. Raises what `Transaction.execute` does."""
+    """A statement of tables and named parameters, all of which each execution gives.
 
-    def __init__(self, statement: Executable) -> None:
-        self._statement = statement
-        self._texts: dict[str, tuple[str, Sequence[str] | None, dict[str, Any]]] = {}
+    Whoever listens to the engine's events hears of it, by SQLAlchemy's own way.
+    """
 
-    def all(self, tx: Transaction, **values: Any) -> list[tuple[Any, ...]]:
-        return self._run(tx, values).fetchall()
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self._compiled: dict[str, _Compiled] = {}
 
-    def first(self, tx: Transaction, **values: Any) -> tuple[Any, ...] | None:
-        """The first row, if any. A statement that changes rows must give at most one."""
-        cursor = self._run(tx, values)
-        row = cursor.fetchone()
-        cursor.close()
-        return row
+    def rows(self, connection: Connection, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        """What it gives: of a SELECT, or by RETURNING."""
+        if connection.dispatch.before_cursor_execute:
+            return connection.execute(self.statement, parameters).all()
+        compiled = self._on(connection.dialect)
+        rows = compiled.execute(connection, parameters).fetchall()
+        return compiled.converted(rows) if compiled.conversions else rows
 
-    def run(self, tx: Transaction, **values: Any) -> int:
+    def count(self, connection: Connection, parameters: Parameters) -> int:
         """How many rows it changed."""
-        return self._run(tx, values).rowcount
+        if connection.dispatch.before_cursor_execute:
+            return connection.execute(self.statement, parameters).rowcount
+        return self._on(connection.dialect).execute(connection, parameters).rowcount
 
-    def _run(self, tx: Transaction, values: dict[str, Any]) -> Any:
-        dialect = tx.connection.dialect
-        text, order, constants = self._texts.get(dialect.name) or self._compiled(dialect)
-        given = constants | values if constants else values
-        cursor = tx.connection.connection.cursor()
+    def _on(self, dialect: Dialect) -> "_Compiled":
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
+        return compiled
+
+
+class _Compiled:
+    """A statement as one driver takes it."""
+
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._dialect = dialect
+        self._arguments = _arguments(compiled, dialect)
+        columns = statement.exported_columns
+        both = ((n, _from_driver(column.type, dialect)) for n, column in enumerate(columns))
+        self.conversions = [(n, convert) for n, convert in both if convert]
+
+    def execute(self, connection: Connection, parameters: Parameters) -> Any:
+        arguments = self._arguments(parameters)
+        driver: Any = connection.connection.driver_connection
         try:
-            cursor.execute(text, given if order is None else [given[name] for name in order])
-        except dialect.loaded_dbapi.Error as error:
-            raise DBAPIError.instance(text, values, error, dialect.loaded_dbapi.Error, dialect=dialect) from error
-        return cursor
+            return driver.execute(self._sql, arguments)
+        except self._dialect.loaded_dbapi.Error as error:
+            raise refusal(self._sql, arguments, error, self._dialect) from error
 
-    def _compiled(self, dialect: Dialect) -> tuple[str, Sequence[str] | None, dict[str, Any]]:
-        assert isinstance(self._statement, ClauseElement)
-        compiled = self._statement.compile(dialect=dialect)
-        constants = {name: value for name, value in (compiled.params or {}).items() if value is not None}
-        order = getattr(compiled, "positiontup", None)
-        self._texts[dialect.name] = found = str(compiled), order, constants
-        return found
+    def converted(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        return [self._converted(row) for row in rows]
+
+    def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for n, convert in self.conversions:
+            values[n] = convert(values[n])
+        return values
+
+
+def refusal(sql: str, arguments: Any, error: Exception, dialect: Dialect) -> BaseException:
+    """The driver's error as SQLAlchemy raises it."""
+    return DBAPIError.instance(sql, arguments, error, dialect.loaded_dbapi.Error, dialect=dialect)
+
+
+def _arguments(compiled: Any, dialect: Dialect) -> Callable[[Parameters], Any]:
+    """From named parameters to what the driver takes: values in order for SQLite, a mapping for PostgreSQL."""
+    to_driver = {name: _to_driver(bind.type, dialect) for name, bind in compiled.binds.items()}
+    converts = {name: convert for name, convert in to_driver.items() if convert}
+    required = {name for name, bind in compiled.binds.items() if bind.required}
+    constants = {name: value for name, value in compiled.params.items() if name not in required}
+    fixed = {name: converts[name](value) if name in converts else value for name, value in constants.items()}
+    variable = {name: convert for name, convert in converts.items() if name in required}
+    order: Sequence[str] | None = compiled.positiontup
+
+    def whole(parameters: Parameters) -> Parameters:
+        given = {**fixed, **parameters}
+        for name, convert in variable.items():
+            given[name] = convert(given[name])
+        return given
+
+    if order is None:
+        return whole
+    in_order = _in_order(order)
+    return (lambda given: in_order(whole(given))) if fixed or variable else in_order
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Parameters], Sequence[Any]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda given: [given[name] for name in names]
+
+
+def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _to_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    return kind.dialect_impl(dialect).bind_processor(dialect)

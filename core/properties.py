@@ -37,7 +37,7 @@ def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> N
                     node=node, namespace=change.name.namespace, name=change.name.name, xml=change.xml
                 )
             )
-    kept = select(func.sum(func.length(dead_properties.c.xml))).where(dead_properties.c.node == node)
+    kept = select(func.coalesce(func.sum(func.length(dead_properties.c.xml)), 0)).where(dead_properties.c.node == node)
     if any(change.xml for change in changes) and tx.scalar(kept) > MOST:
         raise TooLarge(reason=f"its properties would take more than {MOST} characters")
 

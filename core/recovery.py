@@ -132,8 +132,8 @@ class Recovery:
                 raise AlreadyExists(to, "the name is taken; give another with --to")
             objects.revive(tx, bucket, found.id, f"{self.caller.name} brought it back")
             values = {"object": found.id, "size": found.size, "media_type": media.type_of(to[-1], "")}
-            rest = {"kind": Kind.FILE, "author": self.caller.name, "expires": buckets.expiry(tx, bucket)}
-            tree.add(tx, home, parent, to[-1], seq, **values, **rest)
+            rest = {"author": self.caller.name, "expires": buckets.expiry(tx, bucket)}
+            tree.add(tx, home, parent, to[-1], seq, kind=Kind.FILE, **values, **rest)
             return guards.found(tx, self.caller, to)
 
 

@@ -15,7 +15,8 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none."""
     assert place.node
     assert place.parent
-    locks.remove_below(tx, place.node.id)
+    if place.may_be_locked:
+        locks.remove_below(tx, place.node.id)
     tree.unlink(tx, place.parent, place.path[-1], seq)
     if place.node.links > 1:
         return
@@ -39,7 +40,7 @@ def copy(
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=deep)
     over_file = target.node is not None and target.node.kind is source.node.kind is Kind.FILE
-    files, size = tree.size_below(tx, source.node.id) if deep or not source.node.is_collection else (0, 0)
+    files, size = _extent(tx, source.node, deep=deep)
     if over_file and target.node:
         seq = buckets.advance(tx, target.bucket, 0, size - target.node.size)
         _write_over(tx, caller, source, target, seq)
@@ -51,6 +52,13 @@ def copy(
     return subtrees.duplicate(
         tx, source.node, target.bucket, target.parent, target.path[-1], seq, author=caller.name, deep=deep
     )
+
+
+def _extent(tx: Transaction, node: Node, *, deep: bool) -> tuple[int, int]:
+    """How many files a copy brings, and their bytes."""
+    if node.is_collection:
+        return tree.size_below(tx, node.id) if deep else (0, 0)
+    return int(node.kind is Kind.FILE), node.size
 
 
 def _write_over(tx: Transaction, caller: Caller, source: Place, target: Place, seq: int) -> None:
@@ -83,8 +91,7 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     assert source.parent
     assert target.parent
     moved, old_parent, parent = source.node, source.parent, target.parent
-    if target.path == source.path and target.requested != source.path:
-        target = target.unmapped()
+    target = renamed(source, target)
     _check_overlap(source, target, deep=True)
     _check_overwrite(target, overwrite=overwrite)
     guards.removable(tx, source, caller)
@@ -92,7 +99,8 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     locks.require(tx, caller, expect, source, member=True, inside=True)
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=True)
-    locks.remove_below(tx, moved.id)
+    if source.may_be_locked:
+        locks.remove_below(tx, moved.id)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:
         _change_bucket(tx, moved.id, source.bucket, target.bucket, seq)
@@ -100,6 +108,11 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
         _make_way(tx, caller, moved, target, seq)
     tree.relocate(tx, moved, old_parent, parent, target.path[-1], seq)
     return moved.id
+
+
+def renamed(source: Place, target: Place) -> Place:
+    """The target of a move: where it is the source itself under another Unicode form, the name that was asked for."""
+    return target.unmapped() if target.path == source.path != target.requested else target
 
 
 def restore(
@@ -146,8 +159,8 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
     if file:
         remove(tx, target, seq, caller.name)
     values = {"object": content, "size": version.size, "media_type": version.media_type, "modified": version.modified}
-    rest = {"kind": Kind.FILE, "author": caller.name, "expires": buckets.expiry(tx, target.bucket)}
-    return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, **values, **rest)
+    rest = {"author": caller.name, "expires": buckets.expiry(tx, target.bucket)}
+    return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, kind=Kind.FILE, **values, **rest)
 
 
 def forget(tx: Transaction, place: Place) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     MetaData,
     Table,
+    bindparam,
     case,
     delete,
     exists,
@@ -21,14 +22,16 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.schema import CreateTable
 
 from .buckets import expiry
 from .database import Query, Transaction
 from .errors import InvalidMove
 from .model import Bucket, Kind, Node, NodeId, ObjectId
-from .objects import BlobNeeded, has_digest, is_sound
+from .objects import BlobNeeded, counterpart, has_digest, is_sound
+from .prepared import Prepared
 from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
-from .tree import below, link, mark_changed
+from .tree import add, below, link, mark_changed, object_of
 
 _subtree = Table(
     "subtree",
@@ -37,7 +40,15 @@ _subtree = Table(
     Column("new", Id),
     prefixes=["TEMPORARY"],
 )
-"""The nodes of one subtree and, where it is duplicated, their copies. It lives for one operation."""
+"""The nodes of one subtree and, where it is duplicated, their copies: empty but within one operation."""
+_CREATE = CreateTable(_subtree, if_not_exists=True)
+_REST = [column for column in dead_properties.c if column.name != "node"]
+_COPY_PROPERTIES = Prepared(
+    insert(dead_properties).from_select(
+        ["node", *(column.name for column in _REST)],
+        select(bindparam("copy", type_=Id), *_REST).where(dead_properties.c.node == bindparam("source")),
+    )
+)
 
 UUID7: ColumnElement[Any] = literal_column(
     "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing substring(int8send("
@@ -51,6 +62,8 @@ def duplicate(
 ) -> NodeId:
     """A copy of `source`, and of all below it if `deep`, under a new name: times, types and dead properties come along,
     versions and locks do not (RFC 4918, section 9.8), and how long it lives is for its bucket to say."""
+    if source.kind is Kind.FILE:
+        return _duplicate_file(tx, source, bucket, parent, name, seq, author=author)
     with _marked(tx, _members(source.id, deep=deep), numbered=True):
         tx.execute(insert(nodes).from_select(*_copied_nodes(tx, source, bucket, seq, author)))
         above, member = _subtree.alias("above"), _subtree.alias("member")
@@ -58,17 +71,32 @@ def duplicate(
             names.join(above, above.c.old == names.c.parent).join(member, member.c.old == names.c.node)
         )
         tx.execute(insert(names).from_select(["parent", "name", "key", "node"], copied_names))
-        rest = [column for column in dead_properties.c if column.name != "node"]
-        copied_properties = select(_subtree.c.new, *rest).join(
+        copied_properties = select(_subtree.c.new, *_REST).join(
             dead_properties, dead_properties.c.node == _subtree.c.old
         )
-        tx.execute(insert(dead_properties).from_select(["node", *(column.name for column in rest)], copied_properties))
+        columns = ["node", *(column.name for column in _REST)]
+        tx.execute(insert(dead_properties).from_select(columns, copied_properties))
         if source.bucket != bucket.id:
             _refer_to(tx, bucket, nodes, nodes.c.id.in_(select(_subtree.c.new)))
         top: NodeId = tx.scalar(select(_subtree.c.new).where(_subtree.c.old == source.id))
     link(tx, parent, name, top)
     mark_changed(tx, parent, seq)
     return top
+
+
+def _duplicate_file(
+    tx: Transaction, source: Node, bucket: Bucket, parent: NodeId, name: str, seq: int, *, author: str
+) -> NodeId:
+    content = object_of(source)
+    if source.bucket != bucket.id:
+        content = counterpart(tx, content, bucket.id)
+    like = {"object": content, "author": author, "modified": source.modified, "expires": expiry(tx, bucket)}
+    like["owner"] = author if source.owner else ""
+    kept = ("size", "media_type", "mode", "uid_number", "gid_number", "visibility")
+    like |= {column: getattr(source, column) for column in kept}
+    node = add(tx, bucket.id, parent, name, seq, kind=Kind.FILE, **like)
+    tx.count(_COPY_PROPERTIES, {"source": source.id, "copy": node})
+    return node
 
 
 def _members(top: NodeId, *, deep: bool) -> Query:
@@ -183,16 +211,16 @@ def _refer_to(tx: Transaction, bucket: Bucket, rows: Table, which: ColumnElement
     tx.execute(update(rows).where(which).values(object=counterpart))
 
 
-def locks_below(tx: Transaction, top: NodeId) -> Query:
+def locks_below(now: ColumnElement[Any], top: ColumnElement[Any]) -> Query:
     """The tokens of live locks whose roots lie in the subtree, found from the locks upwards: they are few."""
-    up = select(locks.c.token, locks.c.node).where(locks.c.expires > tx.now).cte("up", recursive=True)
+    up = select(locks.c.token, locks.c.node).where(locks.c.expires > now).cte("up", recursive=True)
     up = up.union(select(up.c.token, names.c.parent).join(up, names.c.node == up.c.node))
     return select(up.c.token).where(up.c.node == top)
 
 
 @contextmanager
 def _marked(tx: Transaction, members: Query, *, numbered: bool = False) -> Generator[None]:
-    _subtree.create(tx.connection)
+    tx.execute(_CREATE)
     inner = members.subquery()
     number: ColumnElement[Any] = literal_column("NULL")
     if numbered and tx.dialect == "sqlite":
@@ -201,4 +229,4 @@ def _marked(tx: Transaction, members: Query, *, numbered: bool = False) -> Gener
         number = func.nextval(literal_column("pg_get_serial_sequence('nodes', 'id')"))
     tx.execute(insert(_subtree).from_select(["old", "new"], select(inner.c[0], number.label("new"))))
     yield
-    _subtree.drop(tx.connection)
+    tx.execute(delete(_subtree))

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 
-from sqlalchemy import Text, and_, cast, delete, insert, or_, select, update
+from sqlalchemy import Text, and_, bindparam, cast, delete, insert, or_, select, update
 
 from . import stamps, tree, uids
 from .database import AnyRow, Transaction
 from .errors import NotFound
 from .model import SECOND, Access, Bucket, BucketId, Instant, Kind, Node, NodeId, Removal, Trashed
 from .paths import folded
+from .prepared import Prepared
 from .schema import buckets, nodes, objects, trash
 from .tree import size_below
+
+_FIELDS = ("uid", "bucket", "node", "path", "by", "at", "until", "owner")
+_PUT = Prepared(insert(trash).values({name: bindparam(name) for name in _FIELDS}))
 
 
 def put(tx: Transaction, bucket: Bucket, node: Node, by: str, owner: str) -> None:
@@ -19,18 +23,8 @@ def put(tx: Transaction, bucket: Bucket, node: Node, by: str, owner: str) -> Non
     `owner` is that of the document that it was in.
     """
     until = None if bucket.trash is None else tx.now + bucket.trash
-    tx.execute(
-        insert(trash).values(
-            uid=uids.fresh(),
-            bucket=bucket.id,
-            node=node.id,
-            path=list(node.path),
-            by=by,
-            at=tx.now,
-            until=until,
-            owner=owner,
-        )
-    )
+    row = {"uid": uids.fresh(), "bucket": bucket.id, "node": node.id, "path": list(node.path)}
+    tx.count(_PUT, {**row, "by": by, "at": tx.now, "until": until, "owner": owner})
 
 
 def entries(tx: Transaction, bucket: str | None) -> list[tuple[Trashed, NodeId]]:

@@ -3,7 +3,7 @@
 Nothing here checks locks or policy; the namespace does. Every change takes the `seq` that `buckets.advance` gave.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from . import uids
 from .database import Query, Transaction
 from .model import BucketId, Descriptor, Kind, Node, NodeId, ObjectId, Path
 from .paths import folded
+from .prepared import Prepared
 from .schema import buckets, names, nodes, objects
 
 
@@ -43,19 +44,65 @@ def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any
 _COLUMNS = columns_of(nodes, objects)
 WIDTH = len(_COLUMNS)
 _NODES = select(*_COLUMNS).select_from(nodes.outerjoin(objects, objects.c.id == nodes.c.object))
-_BY_ID = _NODES.where(nodes.c.id == bindparam("wanted"))
-_ADD = insert(nodes).returning(nodes.c.id)
-_LINK = insert(names)
-_MARK_CHANGED = (
+_BY_ID = Prepared(_NODES.where(nodes.c.id == bindparam("wanted")))
+_NEW: Mapping[str, Any] = {
+    "object": None,
+    "size": 0,
+    "media_type": "",
+    "author": "",
+    "mode": 0o644,
+    "uid_number": 0,
+    "gid_number": 0,
+    "rdev": 0,
+    "target": None,
+    "links": 1,
+    "owner": "",
+    "visibility": None,
+    "expires": None,
+}
+"""What a node is made of, unless it is said."""
+_STAMPED = ("uid", "bucket", "kind", "created", "modified", "changed", "seq")
+_ADD = Prepared(insert(nodes).values({name: bindparam(name) for name in (*_NEW, *_STAMPED)}).returning(nodes.c.id))
+_LINK = Prepared(insert(names).values({name: bindparam(name) for name in ("parent", "name", "key", "node")}))
+_UNLINK = Prepared(
+    delete(names)
+    .where(names.c.parent == bindparam("parent_"), names.c.name == bindparam("name_"))
+    .returning(names.c.node)
+)
+_ONE_LESS = Prepared(
+    update(nodes)
+    .where(nodes.c.id == bindparam("wanted"))
+    .values(links=nodes.c.links - 1, changed=bindparam("at"), seq=bindparam("now_seq"))
+)
+_MARK_CHANGED = Prepared(
     update(nodes)
     .where(nodes.c.id == bindparam("collection"))
     .values(modified=bindparam("at"), changed=bindparam("at"), seq=bindparam("now_seq"))
 )
+_FIRST_NAME = Prepared(select(names.c.parent, names.c.name).where(names.c.node == bindparam("wanted")).limit(1))
+_ROOT_OF = Prepared(
+    select(buckets.c.name)
+    .join(nodes, nodes.c.bucket == buckets.c.id)
+    .where(nodes.c.id == bindparam("wanted"), nodes.c.is_root)
+)
+
+
+def _above() -> Query:
+    """A node and all above it, the uppermost first, each with its name."""
+    up = select(bindparam("wanted", type_=names.c.node.type).label("node"), literal(0).label("depth")).cte(
+        "up", recursive=True
+    )
+    up = up.union_all(select(names.c.parent, up.c.depth + 1).join(up, names.c.node == up.c.node))
+    return select(up.c.node, names.c.name).outerjoin(names, names.c.node == up.c.node).order_by(up.c.depth.desc())
+
+
+_ABOVE = Prepared(_above())
 
 
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
     """The node as it is now."""
-    return read(tx.execute(_BY_ID, {"wanted": node}).one(), path)
+    (row,) = tx.rows(_BY_ID, {"wanted": node})
+    return read(row, path)
 
 
 def by_ids(tx: Transaction, wanted: Sequence[NodeId]) -> dict[NodeId, Node]:
@@ -120,46 +167,41 @@ def read(columns: Sequence[Any], path: Path) -> Node:
 def path_of(tx: Transaction, node: NodeId) -> Path | None:
     """The path of a node by its first name; None where it is in the trash."""
     path, top = climb(tx, node)
-    bucket = (
-        select(buckets.c.name).join(nodes, nodes.c.bucket == buckets.c.id).where(nodes.c.id == top, nodes.c.is_root)
-    )
-    name = tx.scalar(bucket)
-    return None if name is None else (name, *path)
+    bucket = tx.first(_ROOT_OF, {"wanted": top})
+    return None if bucket is None else (bucket[0], *path)
 
 
 def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
     """The names on the way up from a node, the uppermost first, and the node without a name where it ends: a bucket's
     root, or the top of something in the trash."""
-    first = tx.execute(select(names.c.parent, names.c.name).where(names.c.node == node).limit(1)).first()
+    first = tx.first(_FIRST_NAME, {"wanted": node})
     if first is None:
         return (), node
-    up = select(literal(first.parent, names.c.node.type).label("node"), literal(0).label("depth")).cte(
-        "up", recursive=True
-    )
-    up = up.union_all(select(names.c.parent, up.c.depth + 1).join(up, names.c.node == up.c.node))
-    above = select(up.c.node, names.c.name).outerjoin(names, names.c.node == up.c.node).order_by(up.c.depth.desc())
-    rows = tx.execute(above).all()
-    return (*(row.name for row in rows[1:]), first.name), rows[0].node
+    parent, name = first
+    rows = tx.rows(_ABOVE, {"wanted": parent})
+    return (*(above for _, above in rows[1:]), name), rows[0][0]
 
 
-def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, **values: Any) -> NodeId:
+def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, *, kind: Kind, **values: Any) -> NodeId:
     """A new node under a name that is free."""
-    made = {"created": tx.now, "modified": tx.now, "links": 1, "mode": 0o644} | values
-    made |= {"uid": uids.fresh(), "bucket": bucket, "seq": seq, "changed": tx.now}
-    node: NodeId = tx.scalar(_ADD, made)
+    now = tx.now
+    made = {"created": now, "modified": now, **_NEW, **values}
+    made |= {"uid": uids.fresh(), "bucket": bucket, "kind": kind.value, "seq": seq, "changed": now}
+    assert len(made) == len(_NEW) + len(_STAMPED)
+    ((node,),) = tx.rows(_ADD, made)
     link(tx, parent, name, node)
     mark_changed(tx, parent, seq)
     return node
 
 
 def link(tx: Transaction, parent: NodeId, name: str, node: NodeId) -> None:
-    tx.execute(_LINK, {"parent": parent, "name": name, "key": folded(name), "node": node})
+    tx.count(_LINK, {"parent": parent, "name": name, "key": folded(name), "node": node})
 
 
 def unlink(tx: Transaction, parent: NodeId, name: str, seq: int) -> None:
     """Takes one name away; its node has one link less and may now be without any."""
-    node = tx.scalar(delete(names).where(names.c.parent == parent, names.c.name == name).returning(names.c.node))
-    tx.execute(update(nodes).where(nodes.c.id == node).values(links=nodes.c.links - 1, changed=tx.now, seq=seq))
+    ((node,),) = tx.rows(_UNLINK, {"parent_": parent, "name_": name})
+    tx.count(_ONE_LESS, {"wanted": node, "at": tx.now, "now_seq": seq})
     mark_changed(tx, parent, seq)
 
 
@@ -174,7 +216,7 @@ def relocate(tx: Transaction, node: Node, old_parent: NodeId, parent: NodeId, na
 
 def mark_changed(tx: Transaction, collection: NodeId, seq: int) -> None:
     """A member came, went or was renamed."""
-    tx.execute(_MARK_CHANGED, {"collection": collection, "at": tx.now, "now_seq": seq})
+    tx.count(_MARK_CHANGED, {"collection": collection, "at": tx.now, "now_seq": seq})
 
 
 def below(top: NodeId | Query) -> CTE:

@@ -2,15 +2,25 @@
 
 from dataclasses import replace
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from . import objects, tree, uids
-from .database import AnyRow, Transaction
+from .database import Transaction
 from .errors import NotFound
 from .model import SECOND, Digest, Instant, Node, NodeId, ObjectId, Version
+from .prepared import Prepared
 from .schema import aliases, nodes, versions
 from .schema import objects as object_rows
 
+_WRITTEN = Prepared(select(nodes.c.author, nodes.c.rewritten).where(nodes.c.id == bindparam("wanted")))
+_CONTENT = ("object", "size", "media_type", "modified", "author", "rewritten", "seq", "expires")
+_REPLACE = Prepared(
+    update(nodes)
+    .where(nodes.c.id == bindparam("wanted"))
+    .values(changed=bindparam("at"), **{name: bindparam(name) for name in _CONTENT})
+)
+_KEPT = ("uid", "node", "object", "size", "media_type", "modified", "author", "replaced")
+_KEEP = Prepared(insert(versions).values({name: bindparam(name) for name in _KEPT}))
 BURST = 60 * SECOND
 """Rewrites by one principal within this many nanoseconds are one version."""
 
@@ -31,54 +41,32 @@ def replace_content(
 
     `expires` None leaves the node's as it is.
     """
-    old = tx.execute(
-        select(nodes.c.object, nodes.c.size, nodes.c.author, nodes.c.rewritten).where(nodes.c.id == node.id)
-    ).one()
-    rewritten: int | None = old.rewritten
-    if old.object == new:
-        author = old.author
+    old_author: str
+    rewritten: int | None
+    ((old_author, rewritten),) = tx.rows(_WRITTEN, {"wanted": node.id})
+    if node.object == new:
+        author = old_author
     else:
-        is_burst = _same_burst(tx, old, author)
-        if old.size and not is_burst:
-            keep(tx, node, author=old.author)
+        is_burst = old_author == author and _is_recent(tx, rewritten)
+        if node.size and not is_burst:
+            keep(tx, node, author=old_author)
             rewritten = tx.now
-        objects.touch(tx, old.object)
-    tx.execute(
-        update(nodes)
-        .where(nodes.c.id == node.id)
-        .values(
-            object=new,
-            size=size,
-            media_type=media_type,
-            modified=modified,
-            changed=tx.now,
-            author=author,
-            rewritten=rewritten,
-            seq=seq,
-            expires=nodes.c.expires if expires is None else expires,
-        )
-    )
+        objects.touch(tx, tree.object_of(node))
+    written = {"object": new, "size": size, "media_type": media_type, "modified": modified, "author": author}
+    about = {"at": tx.now, "rewritten": rewritten, "seq": seq, "expires": node.expires if expires is None else expires}
+    tx.count(_REPLACE, {"wanted": node.id, **written, **about})
 
 
-def _same_burst(tx: Transaction, old: AnyRow, author: str) -> bool:
+def _is_recent(tx: Transaction, rewritten: int | None) -> bool:
     """The first content of a file is always kept: only what replaced another content is a rewrite."""
-    return old.rewritten is not None and old.author == author and tx.now - old.rewritten < BURST
+    return rewritten is not None and tx.now - rewritten < BURST
 
 
 def keep(tx: Transaction, node: Node, *, author: str, under: NodeId | None = None) -> None:
     """The node's content becomes a version of it, or of the node `under`."""
-    tx.execute(
-        insert(versions).values(
-            uid=uids.fresh(),
-            node=under or node.id,
-            object=node.object,
-            size=node.size,
-            media_type=node.media_type,
-            modified=node.modified,
-            author=author,
-            replaced=tx.now,
-        )
-    )
+    row = {"uid": uids.fresh(), "node": under or node.id, "object": node.object, "size": node.size}
+    about = {"media_type": node.media_type, "modified": node.modified, "author": author, "replaced": tx.now}
+    tx.count(_KEEP, {**row, **about})
 
 
 def restore(tx: Transaction, file: Node, content: ObjectId, like: Node, *, author: str, seq: int) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, delete, func, insert, select
 from ..database import Database, Transaction
 from ..errors import AlreadyExists, NotFound, StorageUnavailable
 from ..model import INLINE, Instant
+from ..prepared import Prepared
 from ..schema import blob_data
 from ..staging import Sealed
 from .reader import RangedReader
@@ -28,10 +29,16 @@ AFTER_SLASH = "0"
 
 _length = func.sum(func.length(blob_data.c.data)).label("length")
 _all = blob_data.alias("every")
-_OPEN = select(
-    blob_data.c.data,
-    select(func.sum(func.length(_all.c.data))).where(_all.c.key == blob_data.c.key).scalar_subquery().label("length"),
-).where(blob_data.c.key == bindparam("wanted"), blob_data.c.n == 0)
+_OPEN = Prepared(
+    select(
+        blob_data.c.data,
+        select(func.sum(func.length(_all.c.data)))
+        .where(_all.c.key == blob_data.c.key)
+        .scalar_subquery()
+        .label("length"),
+    ).where(blob_data.c.key == bindparam("wanted"), blob_data.c.n == 0)
+)
+_INSERT = Prepared(insert(blob_data).values({name: bindparam(name) for name in ("key", "n", "data")}))
 _PIECES = (
     select(blob_data.c.data)
     .where(blob_data.c.key == bindparam("wanted"), blob_data.c.n.between(bindparam("first"), bindparam("last")))
@@ -41,9 +48,8 @@ _PIECES = (
 
 def insert_inline(tx: Transaction, key: str, data: bytes) -> None:
     """Stores an inline content in the transaction that names it. A DatabaseBlobs of name INLINE reads it."""
-    pieces = (data[start : start + PIECE] for start in range(0, max(1, len(data)), PIECE))
-    rows = [{"key": _row_key(INLINE, key), "n": n, "data": piece} for n, piece in enumerate(pieces)]
-    tx.execute(insert(blob_data), rows)
+    for n, start in enumerate(range(0, max(1, len(data)), PIECE)):
+        tx.count(_INSERT, {"key": _row_key(INLINE, key), "n": n, "data": data[start : start + PIECE]})
 
 
 class DatabaseBlobs:
@@ -67,11 +73,11 @@ class DatabaseBlobs:
 
     def open(self, key: str) -> io.BufferedReader:
         with self._database.read() as tx:
-            row = tx.execute(_OPEN, {"wanted": _row_key(self.name, key)}).first()
+            row = tx.first(_OPEN, {"wanted": _row_key(self.name, key)})
         if row is None:
             raise NotFound(key)
-        fetch = partial(self._range, key)
-        return io.BufferedReader(RangedReader(fetch, int(row.length), PIECE, beginning=row.data))
+        data, length = row
+        return io.BufferedReader(RangedReader(partial(self._range, key), int(length), PIECE, beginning=data))
 
     def size(self, key: str) -> int | None:
         with self._database.read() as tx:

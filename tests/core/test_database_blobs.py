@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, event
 
 from core.blobs.database import DatabaseBlobs, insert_inline
 from core.blobs.reader import RangedReader
@@ -196,10 +197,20 @@ def test_a_blob_is_as_old_as_the_uid_in_its_key_says(inline: DatabaseBlobs, data
 
 
 def test_an_open_reader_holds_no_transaction(rows: DatabaseBlobs, database: Database) -> None:
-    with rows.open(publish(rows, sample(3 * MIB))) as file:
+    key, open_ones = publish(rows, sample(3 * MIB)), set[int]()
+
+    def begun(connection: Connection) -> None:
+        open_ones.add(id(connection))
+
+    def ended(connection: Connection) -> None:
+        open_ones.discard(id(connection))
+
+    for when, note in (("begin", begun), ("commit", ended), ("rollback", ended)):
+        event.listen(database.engine, when, note)
+    with rows.open(key) as file:
         file.read(10)
 
-        assert "Current Checked out connections: 0" in database.engine.pool.status()
+        assert not open_ones
 
 
 def test_reading_on_fetches_every_byte_once_and_a_window_at_a_time() -> None:

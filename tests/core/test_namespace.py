@@ -313,3 +313,12 @@ def test_ten_thousand_files_are_copied_moved_and_removed_by_sets(store: Store, a
 def _restore(store: Store) -> None:
     recovery = store.recovery(stores.ANN)
     recovery.restore(recovery.trashed()[0].uid)
+
+
+def test_a_property_that_one_change_sets_and_the_next_removes_is_gone(ann: Namespace):
+    stores.put(ann, ("files", "f"))
+    name = PropertyName("urn:example", "p")
+
+    node = ann.set_properties(("files", "f"), [PropertyChange(name, "<p/>"), PropertyChange(name, None)])
+
+    assert ann.properties([node]) == {}
