@@ -24,6 +24,6 @@ def drive(tmp_path_factory: pytest.TempPathFactory, seaweedfs: SeaweedFS) -> Ite
     server = DavServer(data, "--config", str(configured(folder, seaweedfs)), environ=environ)
     nginx = Nginx(folder / "nginx", server.port, data / "blobs")
     with server, nginx:
-        drive = Drive(server, nginx, environ)
+        drive = Drive(server, nginx, seaweedfs, environ)
         drive.fill()
         yield drive

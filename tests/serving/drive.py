@@ -78,6 +78,7 @@ class Answer:
 class Drive:
     server: DavServer
     nginx: Nginx
+    seaweedfs: SeaweedFS
     environ: Mapping[str, str]
     """The server's, with the credentials of its storages."""
     buckets: Sequence[str] = ("local", "rows", "inline", "s3")

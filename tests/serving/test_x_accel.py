@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 
 import pytest
 
@@ -116,6 +118,61 @@ def test_a_storage_that_nginx_does_not_know_is_served_all_the_same(drive: Drive,
 def test_with_another_secret_the_server_streams(drive: Drive, tmp_path: Path) -> None:
     with Nginx(tmp_path / "nginx", drive.server.port, tmp_path / "nowhere", {SECRET: "a-secret-of-others"}) as nginx:
         assert ask(f"{nginx.url}{FILM_PATH}").body == VIDEO
+
+
+@contextmanager
+def storage_that_says(answer: bytes) -> Iterator[dict[str, str]]:
+    """An S3 server with one answer to everything, and what leads nginx there."""
+
+    class Said(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline() not in {b"\r\n", b""}:
+                pass
+            self.wfile.write(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Said) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield {"proxy_pass $s3_url;": f"proxy_pass http://127.0.0.1:{server.server_address[1]};"}
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [302, 304, 307, 400, 403, 404, 409, 410, 412, 416, 429, 500, 503, 599])
+def test_what_the_storage_does_not_give_nginx_comes_from_the_server(drive: Drive, tmp_path: Path, status: int) -> None:
+    answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nLocation: http://127.0.0.1:9/\r\nETag: x\r\n\r\n".encode()
+    with (
+        storage_that_says(answer) as changes,
+        Nginx(tmp_path / "nginx", drive.server.port, drive.blobs, changes) as nginx,
+    ):
+        for sent in ({}, {"Range": "bytes=5-9"}):
+            assert ask(f"{nginx.url}/s3/{FILM.url}", sent=sent) == ask(f"{drive.server.url}/s3/{FILM.url}", sent=sent)
+
+
+def test_a_storage_that_breaks_off_is_never_a_short_file(drive: Drive, tmp_path: Path) -> None:
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(VIDEO)}\r\n\r\n".encode() + VIDEO[:-1]
+    with (
+        storage_that_says(answer) as changes,
+        Nginx(tmp_path / "nginx", drive.server.port, drive.blobs, changes) as nginx,
+        pytest.raises((http.client.HTTPException, ConnectionError)),
+    ):
+        ask(f"{nginx.url}/s3/{FILM.url}")
+
+
+@pytest.mark.parametrize("mode", ["stream", "x-accel"])
+def test_a_storage_that_is_down_is_a_503_and_all_others_go_on(drive: Drive, mode: str) -> None:
+    drive.server.expect_log("s3main")
+    port = drive.port(mode)
+
+    drive.seaweedfs.stop()
+    try:
+        down = ask(f"http://127.0.0.1:{port}/s3/{FILM.url}")
+        others = [ask(f"http://127.0.0.1:{port}/{bucket}/{FILM.url}").body for bucket in ("local", "rows", "inline")]
+    finally:
+        drive.seaweedfs.start()
+
+    assert down.status == 503
+    assert int(down.headers["retry-after"]) > 0
+    assert others == [VIDEO, VIDEO, VIDEO]
+    assert ask(f"http://127.0.0.1:{port}/s3/{FILM.url}").body == VIDEO
 
 
 @pytest.mark.parametrize("mode", ["stream", "x-accel"])
