@@ -1,4 +1,6 @@
-"""`make bench`: small writes, small reads and property requests per second against a server of its own."""
+"""`make bench`: small writes, small reads and property requests per second against a server of its own.
+
+`python -m bench fuse` measures the mount."""
 
 import argparse
 import os
@@ -13,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import quantiles
 
+from bench import fuse
 from bench.wire import Connection
 from tests.parts.processes import free_port
 
@@ -36,6 +39,9 @@ MEASURES: dict[str, Ask] = {"PUT 4 KiB, new": put, "GET 1 KiB": get, "PROPFIND, 
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["fuse"]:
+        fuse.main(sys.argv[2:])
+        return
     options = _options()
     with tempfile.TemporaryDirectory(prefix="davstore-bench-", dir=options.directory) as folder:
         port = free_port()

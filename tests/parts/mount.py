@@ -102,6 +102,10 @@ class Mount:
         self._process.wait(self.patience)
         running.discard(self)
 
+    def forget(self) -> None:
+        """What a mount that was killed has left at its point is taken away."""
+        clear(self.point)
+
     def expect_log(self, *patterns: str) -> None:
         self._expected += patterns
 
