@@ -27,7 +27,7 @@ from urllib3.exceptions import HTTPError
 from ..errors import AlreadyExists, Corrupt, NotFound, Refusal, StorageUnavailable, Unusable
 from ..model import Instant, instant, moment
 from ..staging import Sealed
-from ..storage_settings import S3Storage
+from ..storage_settings import S3Storage, place
 from .s3_check import Check
 from .s3_deletions import deleted
 from .s3_errors import Conflict, Misconfigured, Taken, refusal, unanswered
@@ -126,7 +126,7 @@ class S3Blobs:
             self._claimed()
         except StorageUnavailable as refused:
             if new and isinstance(refused, Misconfigured):
-                raise Unusable(str(self._at), refused.reason) from refused
+                raise Unusable(place(self._storage), refused.reason) from refused
             log.warning("storage %s cannot be used until it answers: %s", self.name, refused.reason)
 
     def check(self) -> Iterator[Capability]:
@@ -209,7 +209,7 @@ class S3Blobs:
         if found != self._uid:
             what = f"belongs to another storage ({found})" if found else f"holds no storage ({MARKER} is missing)"
             remedy = "choose another prefix" if self._new else f"correct the bucket or prefix of storage {self.name}"
-            raise Unusable(str(self._at), f"{what}; {remedy}")
+            raise Unusable(place(self._storage), f"{what}; {remedy}")
         self._is_proved = True
 
     def _founded(self) -> str:
@@ -219,7 +219,7 @@ class S3Blobs:
                 self._at.client.put_object(**self._named(MARKER), Body=self._mark())
         found = self._marker()
         if not found:
-            raise Unusable(str(self._at), "is not empty; a new storage needs a bucket or a prefix of its own")
+            raise Unusable(place(self._storage), "is not empty; a new storage needs a bucket or a prefix of its own")
         return found
 
     def _mark(self) -> bytes:
@@ -235,7 +235,7 @@ class S3Blobs:
     def _still_there(self) -> None:
         """Tells a blob that is missing from a bucket that is."""
         if self._marker() != self._uid:
-            raise StorageUnavailable(self.name, f"{self._at} is not its place any more: the marker is gone")
+            raise StorageUnavailable(self.name, f"{place(self._storage)} is not its place any more: the marker is gone")
 
     def _refuse_other(self, key: str, content: Sealed) -> None:
         size, beginning = self._beginning(key)

@@ -24,6 +24,3 @@ class Place:
     def name(self, key: str) -> str:
         """The object's, in the bucket."""
         return self.prefix + key
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}"

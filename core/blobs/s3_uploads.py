@@ -2,9 +2,12 @@
 
 import hashlib
 from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import NotFound, Refusal, StorageUnavailable
 from ..staging import Sealed
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedMultipartUploadTypeDef, CompletedPartTypeDef
 
 MOST_PARTS = 10_000
+AT_ONCE = 4
+"""Parts of an upload that are under way, and in memory, at the same time."""
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Uploads:
@@ -80,7 +88,7 @@ class Uploads:
             with place.words(key), content.open() as source:
                 size = max(self._part_size, -(-content.size // MOST_PARTS))
                 blocks = enumerate(iter(partial(source.read, size), b""), 1)
-                parts = [self._put_part(name, id_, number, block) for number, block in blocks]
+                parts = list(_few_at_once(partial(self._put_part, name, id_), blocks))
                 whole: CompletedMultipartUploadTypeDef = {"Parts": parts}
                 place.client.complete_multipart_upload(
                     Bucket=bucket, Key=name, UploadId=id_, MultipartUpload=whole, **self._condition()
@@ -90,7 +98,8 @@ class Uploads:
                 place.client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=id_)
             raise
 
-    def _put_part(self, name: str, upload: str, number: int, block: bytes) -> "CompletedPartTypeDef":
+    def _put_part(self, name: str, upload: str, numbered: tuple[int, bytes]) -> "CompletedPartTypeDef":
+        number, block = numbered
         checksum = b64encode(hashlib.sha256(block).digest()).decode()
         answer = self._place.client.upload_part(
             Bucket=self._place.bucket,
@@ -101,3 +110,15 @@ class Uploads:
             ChecksumSHA256=checksum,
         )
         return {"ETag": answer["ETag"], "PartNumber": number, "ChecksumSHA256": checksum}
+
+
+def _few_at_once(do: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """What `do` gives for each, in order; no more items are taken than can be under way."""
+    waiting: deque[Future[U]] = deque()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for item in items:
+            waiting.append(pool.submit(do, item))
+            if len(waiting) >= AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

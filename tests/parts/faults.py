@@ -1,6 +1,7 @@
 """A proxy before an S3 server that fails in the ways in which networks and servers do."""
 
 import http.client
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,17 +24,20 @@ class Broken(Exception):
 class FaultyS3:
     """Passes everything on while `fault` is ""; else "down", "slow", "503", "corrupt", "truncated" or "expired"."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
         self.fault = ""
         self.delay = 0.2
         """Seconds that a slow server needs for an answer."""
         self.struck = 0
         self._server = _Server(("127.0.0.1", 0), self._handler(urlsplit(upstream).netloc))
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()

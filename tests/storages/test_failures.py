@@ -19,7 +19,7 @@ from tests.parts.scale import soak
 from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
 
-CALM, FAULT = soak(1, 5), soak(3, 20)
+CALM, FAULT = soak(5, 50) / 10, soak(15, 200) / 10
 """Seconds."""
 CLIENTS = 4
 SIZES = (3_000, 300_000, 3 * MIB)

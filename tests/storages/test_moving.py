@@ -16,9 +16,11 @@ from core.namespace import Namespace
 from core.schema import objects, purges
 from core.store import Store
 from tests.parts import stores
+from tests.parts.scale import soak
 from tests.parts.strikes import Countdown, Struck, blob_call_fails, statement_fails, told
 
 HOUR = 3600 * SECOND
+POINTS = ("publish", "published", "open")[: soak(2, 3)]
 LARGE, OTHER = b"a content that has a blob of its own", b"another content with a blob of its own"
 FILE, SECOND_FILE = ("files", "a"), ("files", "b")
 
@@ -136,7 +138,7 @@ def test_a_reader_that_found_the_file_before_it_moved_gets_its_bytes(store: Stor
         assert late.read() == LARGE
 
 
-@pytest.mark.parametrize("point", ["open", "publish", "published"])
+@pytest.mark.parametrize("point", POINTS)
 def test_an_object_that_is_purged_while_it_moves_is_gone_and_its_copy_goes(
     store: Store, ann: Namespace, point: str
 ) -> None:
@@ -157,7 +159,7 @@ def test_an_object_that_is_purged_while_it_moves_is_gone_and_its_copy_goes(
     assert (blobs(store, "local"), blobs(store, "second")) == (0, 0)
 
 
-@pytest.mark.parametrize("point", ["open", "publish", "published"])
+@pytest.mark.parametrize("point", POINTS)
 def test_an_object_that_is_repaired_while_it_moves_keeps_the_repaired_blob(
     store: Store, ann: Namespace, point: str
 ) -> None:
@@ -178,7 +180,7 @@ def test_an_object_that_is_repaired_while_it_moves_keeps_the_repaired_blob(
     assert stores.content(ann, FILE) == LARGE
 
 
-@pytest.mark.parametrize("point", ["open", "publish", "published"])
+@pytest.mark.parametrize("point", POINTS)
 def test_the_same_content_uploaded_while_it_moves_is_stored_once(store: Store, ann: Namespace, point: str) -> None:
     stores.put(ann, FILE, LARGE)
 
@@ -191,7 +193,7 @@ def test_the_same_content_uploaded_while_it_moves_is_stored_once(store: Store, a
     assert stores.content(ann, SECOND_FILE) == LARGE
 
 
-@pytest.mark.parametrize("point", ["open", "publish", "published"])
+@pytest.mark.parametrize("point", POINTS)
 def test_two_movers_move_an_object_once(store: Store, ann: Namespace, point: str) -> None:
     stores.put(ann, FILE, LARGE)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import ssl
+import subprocess
 import tracemalloc
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import pytest
 
 from core.blobs.s3 import S3Blobs
 from core.blobs.s3_listing import listed as paged
+from core.blobs.streamed import FIRST
 from core.errors import AlreadyExists, Corrupt, NotFound, StorageUnavailable, Unusable
 from core.storage_settings import S3Storage
 from tests.parts.blobs import MIB, OTHER_UID, key_of, listed, publish, read, s3_blobs, sample
-from tests.parts.seaweedfs import SECRET_KEY, SeaweedFS
+from tests.parts.faults import FaultyS3
+from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, SeaweedFS
+from tests.parts.tools import tool
 
 MARKER = ".davstore-storage"
 
@@ -109,6 +114,9 @@ def test_other_bytes_at_a_key_are_never_given_to_the_end(s3: S3Blobs, seaweedfs:
     seaweedfs.client.put_object(Bucket=s3._storage.bucket, Key=f"team/{key}", Body=wrong)
 
     given: list[bytes] = []
+    if size < FIRST:
+        with pytest.raises(Corrupt):
+            s3.open(key)
     with pytest.raises(Corrupt), s3.open(key) as file:
         given.extend(iter(lambda: file.read(64 << 10), b""))
 
@@ -172,7 +180,7 @@ def test_nothing_secret_is_said(
     read(s3, key)
     url = s3.presigned(key, seconds=60, signed_at=None, media_type="text/plain", disposition="inline")
     signature = url.rpartition("=")[2]
-    said = [repr(s3), repr(s3._storage), repr(s3._at), str(s3._at)]
+    said = [repr(s3), repr(s3._storage), repr(s3._at)]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{SECRET_KEY} wrong")
     for ask in (lambda: s3_blobs(s3._storage, tmp_path), lambda: s3.open(key_of(b"never"))):
         with pytest.raises((Unusable, NotFound)) as refused:
@@ -184,3 +192,38 @@ def test_nothing_secret_is_said(
 
     said += [record.getMessage() for record in caplog.records]
     assert not [text for text in said if SECRET_KEY in text or signature in text]
+
+
+def test_a_profile_has_the_credentials(s3_storage: S3Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text(f"[drive]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    store = s3_blobs(s3_storage.model_copy(update={"profile": "drive"}), tmp_path)
+
+    assert read(store, publish(store, b"hello")) == b"hello"
+    for profile, words in ((None, "no credentials; set AWS_ACCESS_KEY_ID"), ("other", "no such profile")):
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        with pytest.raises(Unusable, match=words):
+            s3_blobs(s3_storage.model_copy(update={"profile": profile, "prefix": "other/"}), tmp_path)
+
+
+def test_a_server_is_trusted_by_its_own_authority(
+    seaweedfs: SeaweedFS, s3_storage: S3Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    authority, key = tmp_path / "authority.pem", tmp_path / "key.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(authority)]
+    certify = [tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
+    subprocess.run(certify, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority, key)
+    with FaultyS3(seaweedfs.endpoint, tls) as server:
+        trusting = s3_storage.model_copy(update={"endpoint": server.endpoint, "ca": authority})
+        store = s3_blobs(trusting, tmp_path)
+
+        assert read(store, publish(store, sample(MIB))) == sample(MIB)
+        with pytest.raises(Unusable, match="its certificate is not trusted; set the storage's ca"):
+            s3_blobs(trusting.model_copy(update={"ca": None}), tmp_path)
