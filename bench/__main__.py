@@ -1,6 +1,6 @@
 """`make bench`: small writes, small reads and property requests per second against a server of its own.
 
-`python -m bench fuse` measures the mount."""
+`python -m bench fuse` measures the mount, `python -m bench media` thumbnails."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import quantiles
 
-from bench import fuse
+from bench import fuse, media
 from bench.wire import Connection
 from tests.parts.processes import free_port
 
@@ -41,6 +41,9 @@ MEASURES: dict[str, Ask] = {"PUT 4 KiB, new": put, "GET 1 KiB": get, "PROPFIND, 
 def main() -> None:
     if sys.argv[1:2] == ["fuse"]:
         fuse.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["media"]:
+        media.main(sys.argv[2:])
         return
     options = _options()
     with tempfile.TemporaryDirectory(prefix="davstore-bench-", dir=options.directory) as folder:

@@ -21,6 +21,8 @@ from tests.parts import images, stores
 from tests.parts.scale import soak
 from tests.parts.server import DavServer
 
+pytestmark = pytest.mark.slow
+
 MEMORY = 512 << 20
 SECONDS = 4
 WANTED = [Wanted(Preset("contain", 600, 600, 90), each) for each in ("avif", "webp", "jpeg")]
