@@ -21,7 +21,7 @@ from .paths import NAME_BYTES, checked
 from .places import Place
 from .reach import Showing
 from .schema import aliases, names, nodes
-from .staging import Draft
+from .staging import Sealable
 
 UNATTACHED = "attachments"
 """The collection of a bucket whose members are the attachments that no document has, by their makers."""
@@ -82,7 +82,7 @@ class Attachments:
                 raise kind(uid, "you may not read it")
             return reach.nodes_of(tx, shown)[0]
 
-    def create(self, home: Path, draft: Draft, filename: str, media_type: str, id_: str | None = None) -> Attachment:
+    def create(self, home: Path, draft: Sealable, filename: str, media_type: str, id_: str | None = None) -> Attachment:
         """A new file in `home`; where the name is taken, one like it is not.
 
         Raises AlreadyExists where the id is taken, and what `Namespace.put` does.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from . import uploads
 from .contents import Contents
 from .database import Database
 from .garbage import run
@@ -43,6 +44,7 @@ class Background:
         """What renews links, lets bytes go and watches over others, in the order in which it runs when all is due."""
         if self.contents.presigners:
             yield Job("links", nanoseconds(RENEWING), self._renew, at_start=True)
+        yield Job("uploads", nanoseconds(CATCHING_UP), self._expire_uploads)
         chosen = self.settings.collector
         if not chosen.enabled:
             return
@@ -62,6 +64,10 @@ class Background:
     def _draw(self, tempo: Tempo) -> list[str]:
         failed = [] if self.renditions.are_wanted() else self.renditions.want_missing(tempo)
         return [*failed, *self.renditions.work(tempo)]
+
+    def _expire_uploads(self, tempo: Tempo) -> list[str]:
+        uploads.expire(self.database, self.contents, tempo)
+        return []
 
     def _renew(self, tempo: Tempo) -> tuple[str, ...]:
         return renew(self.database, self.contents, nanoseconds(self.settings.links.ttl), tempo).failed

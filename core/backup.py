@@ -31,7 +31,7 @@ LEASE = 600 * SECOND
 RENEWAL = 60.0
 """Seconds."""
 PAGE = 1000
-LEFT_OUT = frozenset(("purges", "blob_data", "storages", "jobs", "locks", "drafts"))
+LEFT_OUT = frozenset(("purges", "blob_data", "storages", "jobs", "locks", "drafts", "uploads", "links"))
 """What belongs to the running store, or is bytes: the archive has those as blobs."""
 
 Progress = Callable[[int, int], None]

@@ -13,6 +13,7 @@ Refusal
 ├── PreconditionFailed        what the caller expected does not hold
 ├── Locked                    a lock covers it whose token was not submitted
 │   └── LockConflict          a lock was asked for that another lock excludes
+├── InUse                     another request is at work on it
 ├── NoSuchLock                the token names no lock there
 ├── Unauthenticated           nobody, or nobody we know
 ├── Forbidden                 known, and not permitted
@@ -85,6 +86,9 @@ class Locked(Refusal):
 
 
 class LockConflict(Locked): ...
+
+
+class InUse(Refusal): ...
 
 
 class NoSuchLock(Refusal): ...

@@ -50,7 +50,7 @@ from .objects import BlobNeeded
 from .pictures import Picture
 from .places import Place
 from .schema import nodes
-from .staging import Draft, translated
+from .staging import Draft, Sealable, translated
 
 PAGE = 1000
 EXECUTE = 0o111
@@ -196,7 +196,7 @@ class Namespace:
     def put(
         self,
         path: Path,
-        draft: Draft,
+        draft: Sealable,
         *,
         media_type: str = "",
         modified: Instant | None = None,

@@ -99,6 +99,24 @@ drafts = Table(
     comment="durable, unpublished contents of the FUSE mount",
 )
 
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("uid", Uid, primary_key=True),
+    Column("bucket", Id, ForeignKey("buckets.id", ondelete="CASCADE"), nullable=False),
+    Column("storage", Text, nullable=False, comment="in whose staging directory the bytes are"),
+    Column("principal", Text, nullable=False, comment="whose it is"),
+    Column("length", BigInteger, nullable=False, comment="bytes that will have come"),
+    Column("offset", BigInteger, nullable=False, comment="bytes that came, and are on disk"),
+    Column("about", JSON, nullable=False, comment="what the client said of the content"),
+    Column("node", Uid, comment="the file that it became"),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Index("ix_uploads_bucket", "bucket"),
+    Index("ix_uploads_expires", "expires"),
+    comment="contents that come in parts, over days and connections",
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -99,6 +99,12 @@ class Collector(Section):
     log: OptionalDuration = timedelta(days=365)
 
 
+class Uploads(Section):
+    """Uploads that can be resumed."""
+
+    lifetime: Duration = timedelta(days=1)
+
+
 class Links(Section):
     """The links that buckets with `presign` "stored" keep in the database."""
 
@@ -118,6 +124,7 @@ class Settings(BaseSettings):
     locks: Locks = Locks()
     collector: Collector = Collector()
     links: Links = Links()
+    uploads: Uploads = Uploads()
     renditions: Renditions = Renditions.model_validate({})
     storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
     buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}

@@ -56,6 +56,12 @@ class Staging:
         return Draft(self.directory, spill_above, limit, also)
 
 
+class Sealable(Protocol):
+    """A content on its way in: a draft, or one that is sealed."""
+
+    def seal(self) -> "Sealed": ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """A finished draft: bytes in memory (`data`) or in a `file` of the staging directory. Ends with its draft."""
@@ -74,6 +80,10 @@ class Sealed:
             return self.data[:HEAD]
         with self.open() as file:
             return file.read(HEAD)
+
+    def seal(self) -> "Sealed":
+        """Itself: what is sealed stands wherever a draft does."""
+        return self
 
     def open(self) -> BinaryIO:
         """A reader from the first byte. Raises StorageUnavailable."""

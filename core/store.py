@@ -29,6 +29,7 @@ from .namespace import LockLimits, Namespace
 from .orders import Limits
 from .policy import BucketPolicy
 from .presets import Preset
+from .quantities import nanoseconds
 from .recovery import Recovery
 from .references import Registry, Rule, forget, register
 from .renderer import Renderer
@@ -40,6 +41,7 @@ from .staging import Staging
 from .storage_settings import S3Storage, place
 from .sweeping import Swept, sweep
 from .tokens import Tokens
+from .uploads import Uploads
 from .usage import stored, usage
 from .verify import verify
 
@@ -67,6 +69,10 @@ class Store:
     def objects(self) -> HostObjects:
         """For a host application in this process."""
         return HostObjects(self.database, self.contents, self.registry)
+
+    def uploads(self, caller: Caller) -> Uploads:
+        """The caller's uploads that can be resumed."""
+        return Uploads(self.database, self.contents, caller, nanoseconds(self.settings.uploads.lifetime))
 
     def namespace(self, caller: Caller) -> Namespace:
         limits = LockLimits(

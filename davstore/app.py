@@ -10,6 +10,7 @@ from core.errors import Refusal
 from core.settings import Settings
 from core.store import Store
 
+from . import uploads
 from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
@@ -41,6 +42,7 @@ class _Application:
             store.accounts, settings.server.anonymous, app_passwords=store.app_passwords, tokens=store.tokens
         )
         self._dav = RequestServer(settings)
+        self._uploads = uploads.UploadServer(store, settings)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
 
@@ -74,6 +76,8 @@ class _Application:
                 return _said("ready\n")
         caller = self._gate.caller(environ)
         match path.split("/")[1:2]:
+            case ["api"] if f"{path}/".startswith(f"{uploads.TOP}/"):
+                return self._uploads.answer(environ, caller)
             case ["api"]:
                 return self._api.answer(environ, caller)
             case [top] if top in TOPS:

@@ -13,7 +13,7 @@ from core import errors as core
 from core.errors import Refusal
 from core.model import Path
 
-from .request import Environ, Headers, Response, href
+from .request import Environ, Headers, Response, href, phrase
 
 
 class Row(NamedTuple):
@@ -35,6 +35,7 @@ TABLE: dict[type[Refusal], Row] = {
     core.PreconditionFailed: Row(412),
     core.Locked: Row(423, "lock-token-submitted"),
     core.LockConflict: Row(423, "no-conflicting-lock"),
+    core.InUse: Row(423),
     core.NoSuchLock: Row(409, "lock-token-matches-request-uri"),
     core.Unauthenticated: Row(401),
     core.Forbidden: Row(403),
@@ -62,6 +63,7 @@ NAMES: dict[type[Refusal], str] = {
     core.InvalidMove: "INVALID_MOVE",
     core.PreconditionFailed: "PRECONDITION_FAILED",
     core.Locked: "LOCKED",
+    core.InUse: "IN_USE",
     core.NoSuchLock: "NO_SUCH_LOCK",
     core.Unauthenticated: "UNAUTHENTICATED",
     core.Forbidden: "FORBIDDEN",
@@ -128,7 +130,7 @@ def is_beside(environ: Environ) -> bool:
 
 def problem(status: int, code: str, detail: str, headers: Headers | None = None) -> Response:
     """An RFC 9457 problem, with the code that programs go by."""
-    members = {"status": status, "title": HTTPStatus(status).phrase, "code": code}
+    members = {"status": status, "title": phrase(status), "code": code}
     text = json.dumps(members | ({"detail": detail} if detail else {}))
     about = [("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *(headers or ())]
     return Response(status, about, (text.encode(errors="replace"),))
@@ -175,9 +177,7 @@ def _response(status: int, condition: str, hrefs: Sequence[str], detail: str, en
         text = '<?xml version="1.0" encoding="utf-8"?>\n' + error_xml(condition, hrefs, detail)
     else:
         media_type = PROBLEM
-        text = json.dumps(
-            {"status": status, "title": HTTPStatus(status).phrase} | ({"detail": detail} if detail else {})
-        )
+        text = json.dumps({"status": status, "title": phrase(status)} | ({"detail": detail} if detail else {}))
     headers: Headers = [("Content-Type", media_type), *_demanded(status, environ["REQUEST_METHOD"])]
     return Response(status, headers, (text.encode(errors="replace"),))
 

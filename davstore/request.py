@@ -21,6 +21,8 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
 BLOCK = 256 << 10
+UNREGISTERED = {460: "Checksum Mismatch"}
+"""Statuses that a protocol other than HTTP brings: tus, the checksum extension."""
 UNQUOTED = "-._~!*'()"
 """What encodeURIComponent leaves alone; some clients compare hrefs as text."""
 
@@ -116,7 +118,12 @@ class Response:
 
     @property
     def line(self) -> str:
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+        return f"{self.status} {phrase(self.status)}"
+
+
+def phrase(status: int) -> str:
+    """What the status means, in a few words."""
+    return UNREGISTERED.get(status) or HTTPStatus(status).phrase
 
 
 def href(path: Path, *, is_collection: bool = False, prefix: str = "") -> str:
