@@ -24,6 +24,9 @@ anonymous = "read"
 delivery = "x-accel"
 accel_secret = "SECRET"
 
+[collector]
+enabled = false
+
 [storages.rows]
 type = "db"
 
