@@ -7,9 +7,15 @@ from sqlalchemy import select
 from . import reach
 from .database import Transaction
 from .errors import Forbidden
-from .model import Caller, Kind, Rules
+from .model import Caller, Kind, Node, Rules
 from .places import Place
 from .schema import nodes
+
+
+def every(tx: Transaction) -> list[Node]:
+    """All documents and libraries, by their paths."""
+    said = reach.showings(tx, reach.ruled() & (nodes.c.kind == Kind.COLLECTION))
+    return sorted(reach.nodes_of(tx, list(said)), key=lambda node: node.path)
 
 
 def ruled(tx: Transaction, place: Place, caller: Caller, rules: Rules) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def _taken(tx: Transaction, place: Place, caller: Caller) -> str:
     """Whoever made a collection may make it a document, with all that nobody else owns in it."""
     _check_collection(place)
     assert place.node
+    if caller.unbound:
+        raise Forbidden(place.path, "say whose document it shall be")
     author = tx.scalar(select(nodes.c.author).where(nodes.c.id == place.node.id))
     if not caller.name or not (caller.admin or author == caller.name):
         raise Forbidden(place.path, "only who made a collection, or an administrator, makes it a document")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from . import buckets, jobs, locks, migrations, storages
+from . import buckets, documents, jobs, locks, migrations, storages
 from .access import Accounts
 from .app_passwords import AppPasswords
 from .archives import Archive
@@ -23,7 +23,7 @@ from .garbage import Run, State, run, state
 from .hosting import HostObjects
 from .inodes import Inodes
 from .jobs import JobState, Wait
-from .model import Bucket, BucketId, Caller, Findings, Lock, StorageUsage, Usage
+from .model import Bucket, BucketId, Caller, Findings, Lock, Node, StorageUsage, Usage
 from .moving import Moved, move
 from .namespace import LockLimits, Namespace
 from .orders import Limits
@@ -93,6 +93,11 @@ class Store:
         """See `attachment_lists.page`."""
         with self.database.read() as tx:
             return page(tx, caller, of, order, after, limit)
+
+    def documents(self) -> list[Node]:
+        """All documents and libraries, for the operator."""
+        with self.database.read() as tx:
+            return documents.every(tx)
 
     @property
     def app_passwords(self) -> AppPasswords:

@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from core.errors import Refusal, Unusable
 
-from .commands import bucket, config, gc, lock, storage, trash, user, versions
+from .commands import app_password, bucket, config, document, gc, lock, storage, trash, user, versions
 from .commands.backup import backup, restore
 from .commands.explain import explain
 from .commands.fsck import fsck
@@ -44,7 +44,9 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(mount)
 app.add_typer(user.app, name="user")
+app.add_typer(app_password.app, name="app-password")
 app.add_typer(bucket.app, name="bucket")
+app.add_typer(document.app, name="document")
 app.add_typer(storage.app, name="storage")
 app.add_typer(trash.app, name="trash")
 app.add_typer(versions.app, name="versions")
