@@ -1,7 +1,7 @@
 """Accounts: who may sign in. Passwords are kept as argon2id (RFC 9106)."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -16,12 +16,15 @@ from .prepared import Prepared
 from .schema_services import users
 
 ADMIN = "admin"
+MOST_STAMPS = 1024
 _STAMP = Prepared(select(users.c.admin, users.c.password).where(users.c.name == bindparam("wanted")))
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
     database: Database
+    _stamps: dict[str, tuple[int, str | None]] = field(default_factory=dict[str, tuple[int, str | None]])
+    """Those read last, each with the database's version before it was read."""
 
     def verify(self, name: str, password: str) -> Caller | None:
         """The caller, if the password is right; slow on purpose, also for unknown names."""
@@ -39,9 +42,21 @@ class Accounts:
 
     def stamp(self, name: str) -> str | None:
         """Changes when the user's password or rights do; None when there is no such user. Proves a cached verdict."""
+        version = self.database.version()
+        known = self._stamps.get(name)
+        if known and known[0] == version:
+            return known[1]
         with self.database.read() as tx:
             row = tx.first(_STAMP, {"wanted": name})
-        return f"{row[0]}:{row[1]}" if row else None
+        stamp = f"{row[0]}:{row[1]}" if row else None
+        if version is not None:
+            self._remember(name, version, stamp)
+        return stamp
+
+    def _remember(self, name: str, version: int, stamp: str | None) -> None:
+        if len(self._stamps) >= MOST_STAMPS:
+            self._stamps.clear()
+        self._stamps[name] = version, stamp
 
     def every(self) -> list[User]:
         with self.database.read() as tx:

@@ -38,7 +38,7 @@ from . import uids
 from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
-from .wal import SharedSync, UnsyncedLog, WriterQueue
+from .wal import SharedSync, UnsyncedLog, Watch, WriterQueue
 
 Durability = Literal["fsync", "os"]
 Result = CursorResult[*tuple[Any, ...]]
@@ -103,6 +103,7 @@ class Database:
         self._queue: WriterQueue | None = None
         self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
+        self._watch: Watch | None = None
         if self.url.get_backend_name() == "sqlite":
             self._open_sqlite(Path(self.url.database or ""))
         else:
@@ -120,6 +121,7 @@ class Database:
                 file.parent,
                 f"cannot be written ({error.strerror}); choose another data directory or give it to this user",
             ) from error
+        self._watch = Watch(file)
         if self.durability == "fsync":
             self._sync = SharedSync(file.with_name(file.name + "-wal"))
         self.engine: Engine = create_engine(
@@ -197,11 +199,21 @@ class Database:
                     return status == "committed"
         return False
 
+    def version(self) -> int | None:
+        """A number that is another one after each commit, by whomever: what was read since it was told still holds
+        while it stays. None where the database tells none."""
+        if self._watch is None:
+            return None
+        try:
+            return self._watch.version()
+        except sqlite3.Error as error:
+            raise StorageUnavailable("the database", str(error)) from error
+
     def close(self) -> None:
         self._readers.close()
         self._writers.close()
         self.engine.dispose()
-        for part in (self._queue, self._sync):
+        for part in (self._queue, self._sync, self._watch):
             if part:
                 part.close()
 

@@ -1,10 +1,29 @@
-"""What SQLite's writers share: a queue to wait in, and one fsync of the write-ahead log for all who wait for it."""
+"""What those who share a SQLite file need besides it: a queue for writers, one fsync of the write-ahead log for all who
+wait for it, and for readers the news that something has changed."""
 
 import fcntl
 import os
+import sqlite3
 import threading
 from pathlib import Path
 from types import TracebackType
+
+
+class Watch:
+    """Tells whether anything was committed to a SQLite file, by this process or another. It commits nothing itself."""
+
+    def __init__(self, file: Path) -> None:
+        self._turn = threading.Lock()
+        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+
+    def version(self) -> int:
+        """Another number after each commit."""
+        with self._turn:
+            return self._connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def close(self) -> None:
+        with self._turn:
+            self._connection.close()
 
 
 class UnsyncedLog(Exception):

@@ -11,6 +11,7 @@ from core.settings import Settings
 from core.store import Store
 
 from . import uploads
+from .answers import Answers
 from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
@@ -43,6 +44,7 @@ class _Application:
         )
         self._dav = RequestServer(settings)
         self._uploads = uploads.UploadServer(store, settings)
+        self._answers = Answers(store.database.version)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
 
@@ -54,7 +56,7 @@ class _Application:
 
     def _response(self, environ: Environ) -> Response:
         try:
-            return self._routed(environ)
+            return self._answers.answer(environ, self._routed)
         except INTERNAL as refusal:
             log.error("%s %r: %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal)
             return refused(refusal, environ)

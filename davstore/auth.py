@@ -26,8 +26,6 @@ Anonymous = Literal["none", "read", "write"]
 READING = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
 MAX_AGE = 3600.0
 """Seconds after which a password is checked in full again."""
-TRUST = 1.0
-"""Seconds for which nobody asks whether the user has changed."""
 CAPACITY = 1024
 CHECKS_AT_ONCE = 4
 """A password check takes much memory on purpose; more at once would only let strangers take it all."""
@@ -88,18 +86,17 @@ class Gate:
         raise Unauthenticated(reason="a name and a password are needed")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Verdict:
     caller: Caller
     stamp: str | None
     since: float
-    confirmed: float
 
 
 class Credentials:
     """Verified names and passwords, under a keyed hash that this process alone can compute.
 
-    A verdict is forgotten as soon as the user's stamp is seen to differ, and it is looked at every second.
+    A verdict is forgotten as soon as the user's stamp differs, which is looked at each time.
     """
 
     def __init__(self, accounts: Accounts, clock: Clock = time.monotonic) -> None:
@@ -131,13 +128,7 @@ class Credentials:
         return answer.result()
 
     def _still_holds(self, verdict: _Verdict, name: str) -> bool:
-        now = self._clock()
-        if now - verdict.since >= MAX_AGE:
-            return False
-        if now - verdict.confirmed < TRUST:
-            return True
-        verdict.confirmed = now if self._accounts.stamp(name) == verdict.stamp else -MAX_AGE
-        return verdict.confirmed == now
+        return self._clock() - verdict.since < MAX_AGE and self._accounts.stamp(name) == verdict.stamp
 
     def _check(self, key: bytes, answer: Future[Caller | None], name: str, password: str) -> None:
         try:
@@ -148,7 +139,7 @@ class Credentials:
             self._settle(key, None)
             answer.set_exception(error)
         else:
-            self._settle(key, caller and _Verdict(caller, stamp, started, started))
+            self._settle(key, caller and _Verdict(caller, stamp, started))
             answer.set_result(caller)
 
     def _settle(self, key: bytes, verdict: _Verdict | None) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
+HEAD = "davstore.head"
+"""Where the environ has the head as it came."""
 FIELDS_MAX = 256
 LENGTH_MAX = (1 << 63) - 1
 KNOWN_NAMES_MAX = 1024
@@ -80,6 +82,7 @@ def parse(head: bytes, environ: dict[str, Any]) -> Request:
     """The request that a whole head asks for, its fields added to `environ` (PEP 3333). Raises Refused."""
     if head.count(b"\n") > FIELDS_MAX:
         raise Refused("431 Request Header Fields Too Large", "too many fields")
+    environ[HEAD] = head
     request = Request(environ)
     _read_head(request, head)
     _read_request_line(request, head)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from .request import UNQUOTED, Headers, Request, Response
 from .xml import DAV, Element
 
 LOCKDISCOVERY = PropertyName(DAV, "lockdiscovery")
+QUOTA = frozenset(PropertyName(DAV, f"quota-{which}-bytes") for which in ("used", "available"))
 
 MORE, FEWER = 1000, 100
 """Members read at once: without and with their dead properties, which may be large."""
@@ -40,6 +41,8 @@ class Question:
     needs_dead: bool = True
     needs_locks: bool = True
     needs_pictures: bool = True
+    is_steady: bool = True
+    """The answer follows from rows, not from what a disk has room for."""
 
 
 def handle(request: Request) -> Response:
@@ -54,14 +57,16 @@ def handle(request: Request) -> Response:
     if request.expect.check:
         request.tree.check(request.path, request.expect)
     applied: Headers = [("Preference-Applied", "return=minimal")] if _is_minimal(request) else []
-    return multistatus.answer(_responses(request, node, depth, question), applied)
+    scene = _scene(request, [node], question)
+    answer = multistatus.answer(_responses(request, node, depth, question, scene), applied)
+    is_single = not (node.is_collection and depth == "1")
+    return replace(answer, repeatable=is_single and question.is_steady and not scene.locks)
 
 
-def _responses(request: Request, node: Node, depth: str, question: Question) -> Iterator[str]:
+def _responses(request: Request, node: Node, depth: str, question: Question, scene: Scene) -> Iterator[str]:
     own = hrefs.spelled(request, is_collection=node.is_collection)
     without_self = node.is_collection and "noroot" in request.header("Depth").lower()
     if not without_self:
-        scene = _scene(request, [node], question)
         yield multistatus.response(own, question.render(node, scene))
     if node.is_collection and depth == "1":
         for page in _pages(request, node, FEWER if question.needs_dead else MORE):
@@ -152,6 +157,7 @@ def _named(names: Sequence[PropertyName], *, is_minimal: bool) -> Question:
         needs_dead=has_dead,
         needs_locks=LOCKDISCOVERY in names,
         needs_pictures=not OF_PICTURES.isdisjoint(names),
+        is_steady=QUOTA.isdisjoint(names),
     )
 
 
@@ -187,7 +193,12 @@ def _everything(properties: Mapping[PropertyName, Property], include: Sequence[P
         return ok + multistatus.propstat("".join(missing), 404) if missing else ok
 
     asked = properties.keys() | set(include)
-    return Question(render, needs_locks=LOCKDISCOVERY in properties, needs_pictures=not OF_PICTURES.isdisjoint(asked))
+    return Question(
+        render,
+        needs_locks=LOCKDISCOVERY in properties,
+        needs_pictures=not OF_PICTURES.isdisjoint(asked),
+        is_steady=QUOTA.isdisjoint(asked),
+    )
 
 
 def _names(node: Node, scene: Scene) -> str:

@@ -115,6 +115,8 @@ class Response:
     status: int
     headers: Headers = field(default_factory=Headers)
     body: Iterable[bytes] = ()
+    repeatable: bool = False
+    """The same request gets this very answer as long as nothing in the database changes; its body is a tuple."""
 
     @property
     def line(self) -> str:

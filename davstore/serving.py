@@ -11,7 +11,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from core.errors import Corrupt, NotFound, PreconditionFailed
-from core.model import SECOND, Kind, Node
+from core.model import INLINE, SECOND, Kind, Node
 
 from . import acceleration, conditions, pages, ranges, redirects
 from .dates import http_date, parsed
@@ -55,7 +55,7 @@ def serve(request: Request, node: Node, *, caching: str = REVALIDATE, is_foreign
         ("Cache-Control", caching),
     ]
     if status is not None:
-        return Response(status, validators)
+        return Response(status, validators, repeatable=True)
     headers = [*validators, ("Accept-Ranges", "bytes"), *_described(request, node, is_foreign=is_foreign)]
     spans = _spans(request, node)
     if spans is None:
@@ -120,7 +120,17 @@ def _is_same(if_range: str, node: Node) -> bool:
 
 def _whole(request: Request, node: Node, headers: Headers) -> Response:
     headers = [*headers, ("Content-Type", media_type(node)), ("Content-Length", str(node.size))]
+    if request.method == "HEAD" or (node.size <= BLOCK and node.content and node.content.storage == INLINE):
+        return Response(HTTPStatus.OK, headers, _small(request, node), repeatable=True)
     return Response(HTTPStatus.OK, headers, _body(request, node, Span(0, node.size)))
+
+
+def _small(request: Request, node: Node) -> tuple[bytes, ...]:
+    """The whole content, which one read of the database gives."""
+    if request.method == "HEAD" or not node.size:
+        return ()
+    with request.tree.open(node) as reader:
+        return (Extent(reader, node, Span(0, node.size)).read(),)
 
 
 def _part(request: Request, node: Node, headers: Headers, span: Span) -> Response:
