@@ -2,8 +2,8 @@
 
 An answer is kept only where its handler says that it follows from the request and the database alone, and is given only
 while the database's version is the one that it had before the answer was made. So nothing is shown that was changed,
-taken back or forbidden since. Without a version nothing is kept. What follows from the time as well, as the end of a
-token, is at most MAX_AGE late.
+taken back or forbidden since. Without a version nothing is kept. What the mere passing of time changes is at most
+MAX_AGE late.
 """
 
 import io
@@ -16,7 +16,10 @@ from .framing import HEAD
 from .request import Environ, Response
 
 REPEATED = frozenset(("GET", "HEAD", "OPTIONS", "PROPFIND"))
+LASTING = "Basic "
+"""Credentials that no time ends, unlike tokens."""
 MAX_AGE = 1.0
+"""Seconds."""
 CAPACITY = 1024
 MOST_BYTES = 16 << 10
 """Of a kept answer's body, and of a request's."""
@@ -62,6 +65,8 @@ def _key(environ: Environ) -> Key | None:
     """All of a request that has a bearing on its answer; None where it is none of those that come again."""
     head = environ.get(HEAD)
     if head is None or environ["REQUEST_METHOD"] not in REPEATED or "HTTP_TRANSFER_ENCODING" in environ:
+        return None
+    if not environ.get("HTTP_AUTHORIZATION", LASTING).startswith(LASTING):
         return None
     length = environ.get("CONTENT_LENGTH", "0")
     if length == "0":

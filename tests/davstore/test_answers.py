@@ -1,0 +1,180 @@
+"""What is given again, and that nothing is which was changed, taken back or forbidden since."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from core import store as stores
+from core.model import Caller, LockRequest
+from core.policy import BucketPolicy
+from core.store import Store
+from davstore.framing import HEAD
+from tests.davstore.client import Answer, Dav
+from tests.davstore.conftest import USERS
+
+FILE = ("files", "a")
+PROPFIND = {"Depth": "0"}
+Change = Callable[[Store], object]
+
+
+def ask(client: Dav, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+    """As our own server passes a request on: with its head as it came."""
+    head = repr((method, target, headers, client.credentials)).encode()
+    return Dav(client.application, client.credentials, {HEAD: head})(method, target, body, **(headers or {}))
+
+
+@contextmanager
+def transactions(store: Store) -> Iterator[list[object]]:
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    event.listen(store.database.engine, "begin", note)
+    yield begun
+    event.remove(store.database.engine, "begin", note)
+
+
+@pytest.fixture(params=["this process", "another"])
+def changer(opened: Store, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Who changes something: another process has connections of its own."""
+    if request.param == "this process":
+        yield opened
+        return
+    other = stores.open(opened.settings)
+    yield other
+    other.close()
+
+
+def write(store: Store, content: bytes) -> None:
+    tree = store.namespace(Caller("admin", admin=True))
+    with tree.stage(FILE) as draft:
+        draft.write(content)
+        tree.put(FILE, draft)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"), [("GET", {}), ("HEAD", {}), ("PROPFIND", PROPFIND), ("GET", {"If-None-Match": "*"})]
+)
+def test_the_same_request_is_answered_again_without_asking_the_database(
+    admin: Dav, opened: Store, method: str, headers: dict[str, str]
+) -> None:
+    write(opened, b"content")
+    first = ask(admin, method, "/files/a", headers)
+
+    with transactions(opened) as begun:
+        second = ask(admin, method, "/files/a", headers)
+
+    assert second == first
+    assert first.status in {200, 207, 304}
+    assert begun == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PROPFIND"])
+def test_each_change_is_seen_by_the_next_request(admin: Dav, opened: Store, changer: Store, method: str) -> None:
+    for n in range(5):
+        write(changer, b"content %d" % n)
+        told = ask(admin, method, "/files/a", PROPFIND)
+
+        etag = opened.namespace(Caller("admin", admin=True)).node(FILE).etag
+        assert etag in (told.header("ETag") or told.body.decode())
+
+
+REVOKED: dict[str, tuple[Change, int]] = {
+    "the password is another": (lambda store: store.accounts.set_password("bob", "new"), 401),
+    "the user is gone": (lambda store: store.accounts.remove("bob"), 401),
+    "the file is gone": (lambda store: store.namespace(Caller("admin", admin=True)).delete(FILE), 404),
+    "the file is elsewhere": (
+        lambda store: store.namespace(Caller("admin", admin=True)).move(FILE, ("files", "b")),
+        404,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REVOKED)
+def test_what_is_taken_back_is_not_given_again(bob: Dav, opened: Store, changer: Store, name: str) -> None:
+    revoke, status = REVOKED[name]
+    methods = ("GET", "HEAD", "PROPFIND")
+    write(opened, b"content")
+    assert all(ask(bob, method, "/files/a", PROPFIND).status // 100 == 2 for method in methods * 2)
+
+    revoke(changer)
+
+    assert [ask(bob, method, "/files/a", PROPFIND).status for method in methods] == [status] * 3
+
+
+@pytest.mark.parametrize("name", REVOKED)
+def test_what_is_taken_back_while_an_answer_is_made_is_not_given_again(
+    bob: Dav, opened: Store, changer: Store, name: str
+) -> None:
+    """The change comes in after each of the reads that the answer is made of."""
+    revoke, status = REVOKED[name]
+    write(opened, b"content")
+    ask(bob, "HEAD", "/files/a")
+    waiting = [lambda: revoke(changer)]
+
+    def after_a_read(_: object) -> None:
+        if waiting:
+            waiting.pop()()
+
+    event.listen(opened.database.engine, "rollback", after_a_read)
+    ask(bob, "GET", "/files/a")
+    event.remove(opened.database.engine, "rollback", after_a_read)
+
+    assert not waiting
+    assert ask(bob, "GET", "/files/a").status == status
+
+
+def test_an_answer_is_for_the_one_who_asked(admin: Dav, alone: Dav, opened: Store) -> None:
+    write(opened, b"content")
+
+    assert ask(admin, "GET", "/files/a").status == 200
+    assert ask(alone, "GET", "/files/a").status == 401
+    assert ask(alone.signed_in("admin", USERS["bob"]), "GET", "/files/a").status == 401
+
+
+def test_a_bucket_that_becomes_private_is_so_for_the_next_request(admin: Dav, opened: Store, changer: Store) -> None:
+    write(opened, b"content")
+    told = ask(admin, "PROPFIND", "/files/a", PROPFIND)
+    changer.change_bucket("files", BucketPolicy(visibility="public"))
+
+    assert ask(admin, "PROPFIND", "/files/a", PROPFIND).body != told.body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<D:propfind xmlns:D='DAV:'><D:prop><D:quota-available-bytes/></D:prop></D:propfind>",
+        b"<D:propfind xmlns:D='DAV:'><D:allprop/><D:include><D:quota-used-bytes/></D:include></D:propfind>",
+    ],
+)
+def test_what_a_disk_has_room_for_is_asked_each_time(admin: Dav, opened: Store, body: bytes) -> None:
+    ask(admin, "PROPFIND", "/files/", PROPFIND, body)
+
+    with transactions(opened) as begun:
+        ask(admin, "PROPFIND", "/files/", PROPFIND, body)
+
+    assert begun
+
+
+def test_how_long_a_lock_lasts_is_told_as_it_is_now(admin: Dav, opened: Store) -> None:
+    write(opened, b"content")
+    opened.namespace(Caller("admin", admin=True)).lock(FILE, LockRequest())
+    ask(admin, "PROPFIND", "/files/a", PROPFIND)
+
+    with transactions(opened) as begun:
+        ask(admin, "PROPFIND", "/files/a", PROPFIND)
+
+    assert begun
+
+
+def test_requests_that_differ_in_their_bodies_alone_get_their_own_answers(admin: Dav, opened: Store) -> None:
+    write(opened, b"content")
+    asked = b"<D:propfind xmlns:D='DAV:'><D:prop><D:%s/></D:prop></D:propfind>"
+    first = ask(admin, "PROPFIND", "/files/a", PROPFIND, asked % b"getetag")
+    second = ask(admin, "PROPFIND", "/files/a", PROPFIND, asked % b"getcontentlength")
+
+    assert b"getetag" in first.body
+    assert b"getcontentlength" in second.body
