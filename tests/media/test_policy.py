@@ -102,6 +102,20 @@ def test_a_picture_in_a_bucket_of_texts_is_refused_whatever_its_name(choosy: Nam
         put(choosy, ("text", "notes.txt"), PNG)
 
 
+@pytest.mark.parametrize("verb", ["copy", "move"])
+def test_what_comes_from_another_bucket_is_looked_at_as_well(choosy: Namespace, verb: str):
+    choosy.make_collection(("files", "trip"))
+    put(choosy, ("files", "trip", "good.png"), PNG)
+    put(choosy, ("files", "trip", "page.png"), HTML)
+
+    with pytest.raises(UnsupportedMediaType, match="its bytes are not"):
+        getattr(choosy, verb)(("files", "trip"), ("images", "trip"))
+    getattr(choosy, verb)(("files", "trip", "good.png"), ("images", "good.png"))
+
+    assert [node.name for node in stores.members(choosy, ("images",))] == ["good.png"]
+    assert choosy.find(("files", "trip", "page.png"))
+
+
 def test_a_bucket_that_takes_all_asks_nothing_of_the_bytes(store: Store, ann: Namespace):
     assert put(ann, ("files", "a.png"), HTML) == "image/png"
 
