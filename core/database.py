@@ -156,19 +156,30 @@ class Database:
             transaction.rollback()
 
     @contextmanager
-    def write(self, *buckets: BucketId) -> Generator[Transaction]:
-        """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns."""
+    def write(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
+        """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns.
+
+        What need not be `durable` is left to the operating system: it survives a kill, not a power failure.
+        """
         with ExitStack() as held, translated():
             for turn in self._turns_of(buckets):
                 held.enter_context(turn)
             with self._writers.lent() as connection, connection.begin() as work:
                 if not self._queue:
-                    _take_turns(connection, buckets)
+                    _take_turns(connection, buckets, durable=durable)
                 yield Transaction(connection)
                 self._commit(connection, work)
             held.close()
-            if self._sync:
+            if durable and self._sync:
                 self._sync()
+
+    def sync(self) -> None:
+        """Everything committed before is on disk, with durability "fsync"."""
+        if self._sync:
+            self._sync()
+        elif not self._queue:
+            with self.write() as tx:
+                tx.execute(text("SELECT txid_current()"))
 
     def _turns_of(self, buckets: tuple[BucketId, ...]) -> Sequence[AbstractContextManager[object]]:
         """What a writer waits for before it takes a connection, which a reader may need meanwhile."""
@@ -272,7 +283,9 @@ def _begin_sqlite(connection: Connection) -> None:
         raise refusal(command, (), error, connection.dialect) from error
 
 
-def _take_turns(connection: Connection, buckets: tuple[BucketId, ...]) -> None:
+def _take_turns(connection: Connection, buckets: tuple[BucketId, ...], *, durable: bool) -> None:
+    if not durable:
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
     for bucket in _in_order(buckets):
         connection.execute(text("SELECT pg_advisory_xact_lock(:space, :bucket)"), {"space": ADVISORY, "bucket": bucket})
 

@@ -1,15 +1,19 @@
 """Drafts that are written anywhere, as an open file is: all who write a node share one, and it is sealed often."""
 
+import ctypes
+import errno
 import hashlib
 import os
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import TooLarge
-from .model import Digest
-from .staging import Block, DraftFile, Sealed, translated
+from .model import Digest, Instant
+from .staging import Block, DraftFile, Sealed, is_kept, translated
 
 COPY_BLOCK = 1 << 20
+KEEP_SIZE, PUNCH_HOLE = 1, 2
+_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 
 
 class RandomDraft:
@@ -37,15 +41,20 @@ class RandomDraft:
     def path(self) -> Path | None:
         return self._file.path if self._file else None
 
-    def start_from(self, content: BinaryIO, size: int) -> None:
-        """The draft holds a content: by reference where the file system can, else copied inside the kernel."""
+    def start_from(self, content: int | bytes | BinaryIO, size: int) -> None:
+        """The draft holds a content. A file's, of which the descriptor is given, never passes through here: its blocks
+        are shared where the file system can do that, and else copied by the kernel, holes left out."""
         self._reserve(size)
         self._hashed = None
         if self._file is None:
-            self._memory[:] = content.read(size)
+            self._memory[:] = os.pread(content, size, 0) if isinstance(content, int) else _start_of(content, size)
         else:
             with translated(self._directory):
-                _copy(content, self._file.descriptor, size)
+                if isinstance(content, int):
+                    _copy(content, self._file.descriptor, size)
+                else:
+                    _fill(content, self._file.descriptor)
+                os.ftruncate(self._file.descriptor, size)
         self.size = size
 
     def write(self, block: Block, offset: int) -> int:
@@ -91,6 +100,18 @@ class RandomDraft:
                 self._hashed = None
         self.size = size
 
+    def punch(self, offset: int, length: int) -> None:
+        """That part of what is there reads as zeros."""
+        end = min(self.size, offset + length)
+        if end <= offset:
+            return
+        if self._file is None:
+            self._memory[offset:end] = bytes(end - offset)
+        else:
+            with translated(self._directory):
+                _punch(self._file.descriptor, offset, end - offset)
+            self._hashed = None
+
     def _reserve(self, size: int) -> None:
         if self._limit is not None and size > self._limit:
             raise TooLarge(reason=f"the content is larger than {self._limit} bytes")
@@ -117,25 +138,76 @@ class RandomDraft:
         digest = self._hash.hexdigest()
         return Sealed(Digest(digest), self.size, None, self._file.path, {"sha256": digest})
 
+    @property
+    def is_whole_write(self) -> bool:
+        """It was written from its first byte to its last, so that its digest is known."""
+        return self._file is None or self._hashed == self.size
+
+    def keep(self, modified: Instant | None) -> None:
+        """The bytes are on disk, and will be there when the process is not. `modified` is what they are dated."""
+        if self._file is None:
+            self._spill()
+        assert self._file
+        if modified is not None:
+            os.utime(self._file.descriptor, ns=(modified, modified))
+        self._file.keep()
+
+    @property
+    def kept(self) -> str | None:
+        """The file's name, once `keep` was called."""
+        return self._file.path.name if self._file and is_kept(self._file.path) else None
+
+    def leave(self) -> None:
+        """What was kept stays; nothing else does."""
+        self._memory = bytearray()
+        if self._file and self.kept:
+            self._file.leave()
+        elif self._file:
+            self._file.discard()
+
     def discard(self) -> None:
         self._memory = bytearray()
         if self._file:
             self._file.discard()
 
 
-def _copy(content: BinaryIO, target: int, size: int) -> None:
-    try:
-        source = content.fileno()
-    except OSError:
-        while block := content.read(COPY_BLOCK):
-            os.write(target, block)
+def _start_of(content: bytes | BinaryIO, size: int) -> bytes:
+    if isinstance(content, bytes):
+        return content[:size]
+    content.seek(0)
+    return content.read(size)
+
+
+def _fill(content: bytes | BinaryIO, target: int) -> None:
+    if isinstance(content, bytes):
+        os.pwrite(target, content, 0)
         return
+    content.seek(0)
     offset = 0
-    while offset < size:
-        done = os.copy_file_range(source, target, size - offset, offset, offset)
+    while block := content.read(COPY_BLOCK):
+        _write_at(target, block, offset)
+        offset += len(block)
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return
+        end = os.lseek(source, start, os.SEEK_HOLE)
+        _copy_range(source, target, start, end)
+
+
+def _copy_range(source: int, target: int, start: int, end: int) -> None:
+    while start < end:
+        done = os.copy_file_range(source, target, end - start, start, start)
         if done == 0:
             return
-        offset += done
+        start += done
 
 
 def _write_at(descriptor: int, block: Block, offset: int) -> None:
@@ -143,3 +215,10 @@ def _write_at(descriptor: int, block: Block, offset: int) -> None:
     while rest:
         done = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[done:], offset + done
+
+
+def _punch(descriptor: int, offset: int, length: int) -> None:
+    """Raises OSError."""
+    if _fallocate(descriptor, KEEP_SIZE | PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length)):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -167,6 +167,7 @@ nodes = Table(
     Column("created", BigInteger, nullable=False),
     Column("modified", BigInteger, nullable=False, comment="of the content, or of a collection's member list"),
     Column("changed", BigInteger, nullable=False, comment="of anything (POSIX ctime)"),
+    Column("accessed", BigInteger, comment="as a program set it; null: as modified"),
     Column("author", Text, nullable=False, server_default="", comment="who wrote the content"),
     Column("rewritten", BigInteger, comment="when the content took the place of another; null: it is the first"),
     Column("mode", Integer, nullable=False, comment="POSIX permission bits"),

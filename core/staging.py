@@ -29,8 +29,9 @@ from .model import Digest
 Block = bytes | bytearray | memoryview
 
 HEAD = 4096
-
+DRAFT, KEPT = "draft.", "kept."
 _draft_name = re.compile(r"draft\.[0-9a-f]{32}")
+_kept_name = re.compile(r"kept\.[0-9a-f]{32}")
 _no_room = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -174,6 +175,22 @@ class DraftFile:
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
 
+    def keep(self) -> None:
+        """The file is on disk, and no litter when its owner dies."""
+        with translated(self.path.parent):
+            os.fsync(self.descriptor)
+            if not is_kept(self.path):
+                kept = self.path.with_name(self.path.name.replace(DRAFT, KEPT, 1))
+                os.rename(self.path, kept)
+                self.path = kept
+                sync(self.path.parent)
+
+    def leave(self) -> None:
+        """The file stays, and is nobody's for now."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
     def discard(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
@@ -217,6 +234,22 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_kept(path: Path) -> bool:
+    """Whether it is a draft that outlives its owner."""
+    return _kept_name.fullmatch(path.name) is not None
+
+
+def take_over(path: Path) -> int | None:
+    """A descriptor of a kept draft whose owner is gone, locked for this process; None while somebody has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _locked_file(directory: Path) -> tuple[Path, int]:

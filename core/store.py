@@ -23,6 +23,7 @@ from .garbage import Run, State, run, state
 from .hosting import HostObjects
 from .inodes import Inodes
 from .jobs import JobState, Wait
+from .leftovers import Leftovers
 from .model import Bucket, BucketId, Caller, Findings, Lock, Node, StorageUsage, Usage
 from .moving import Moved, move
 from .namespace import LockLimits, Namespace
@@ -107,6 +108,11 @@ class Store:
     def tokens(self) -> Tokens:
         lifetime = self.settings.server.token_lifetime
         return Tokens(self.database, self.accounts, lifetime)
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """Drafts of mounts that are gone."""
+        return Leftovers(self.database, self.contents)
 
     def recovery(self, caller: Caller) -> Recovery:
         return Recovery(self.database, caller)

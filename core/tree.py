@@ -74,6 +74,14 @@ _ONE_LESS = Prepared(
     .where(nodes.c.id == bindparam("wanted"))
     .values(links=nodes.c.links - 1, changed=bindparam("at"), seq=bindparam("now_seq"))
 )
+_RENAME = Prepared(
+    update(names)
+    .where(names.c.parent == bindparam("parent_"), names.c.name == bindparam("name_", type_=names.c.name.type))
+    .values(parent=bindparam("new_parent"), name=bindparam("new_name"), key=bindparam("new_key"))
+)
+_CHANGED = Prepared(
+    update(nodes).where(nodes.c.id == bindparam("wanted")).values(changed=bindparam("at"), seq=bindparam("now_seq"))
+)
 _MARK_CHANGED = Prepared(
     update(nodes)
     .where(nodes.c.id == bindparam("collection"))
@@ -207,9 +215,16 @@ def unlink(tx: Transaction, parent: NodeId, name: str, seq: int) -> None:
 
 def relocate(tx: Transaction, node: Node, old_parent: NodeId, parent: NodeId, name: str, seq: int) -> None:
     """The node gets another name in place of the one that ends its path."""
-    here = (names.c.parent == old_parent) & (names.c.name == node.name)
-    tx.execute(update(names).where(here).values(parent=parent, name=name, key=folded(name)))
-    tx.execute(update(nodes).where(nodes.c.id == node.id).values(changed=tx.now, seq=seq))
+    rename(tx, node.id, old_parent, node.name, parent, name, seq)
+
+
+def rename(
+    tx: Transaction, node: NodeId, old_parent: NodeId, old_name: str, parent: NodeId, name: str, seq: int
+) -> None:
+    """The node's name in one collection becomes another, there or elsewhere."""
+    named = {"new_parent": parent, "new_name": name, "new_key": folded(name)}
+    tx.count(_RENAME, {"parent_": old_parent, "name_": old_name, **named})
+    tx.count(_CHANGED, {"wanted": node, "at": tx.now, "now_seq": seq})
     for collection in {old_parent, parent}:
         mark_changed(tx, collection, seq)
 

@@ -10,6 +10,7 @@ from core.errors import Refusal, Unusable
 
 from .commands import app_password, bucket, config, document, gc, lock, storage, trash, user, versions
 from .commands.backup import backup, restore
+from .commands.drafts import drafts
 from .commands.explain import explain
 from .commands.fsck import fsck
 from .commands.installation import Config, Data
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(mount)
+app.command()(drafts)
 app.add_typer(user.app, name="user")
 app.add_typer(app_password.app, name="app-password")
 app.add_typer(bucket.app, name="bucket")

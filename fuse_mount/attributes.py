@@ -3,7 +3,7 @@
 import stat
 from typing import Any
 
-from core.inodes import Inode
+from core.inode_rows import Inode
 from core.model import SECOND, Kind
 
 TYPES = {Kind.COLLECTION: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK, Kind.SPECIAL: 0}
@@ -19,19 +19,28 @@ def mode_of(inode: Inode) -> int:
 
 
 def fill(into: Any, inode: Inode, number: int) -> None:
-    """Collections have one link, which tells programs that subcollections are not counted, as on btrfs."""
     into.st_ino = number
     into.st_mode = mode_of(inode)
-    into.st_nlink = 1 if inode.is_collection else inode.links
+    into.st_nlink = _links(inode)
     into.st_uid = inode.uid_number
     into.st_gid = inode.gid_number
     into.st_rdev = inode.rdev
     into.st_size = inode.size
-    into.st_blocks = -(-inode.size // BLOCK)
+    into.st_blocks = -(-inode.size // BLOCK) if inode.blocks is None else inode.blocks
     into.st_blksize = PREFERRED
-    _set_time(into.st_atimespec, inode.modified)
+    _set_time(into.st_atimespec, inode.modified if inode.accessed is None else inode.accessed)
     _set_time(into.st_mtimespec, inode.modified)
     _set_time(into.st_ctimespec, inode.changed)
+
+
+def _links(inode: Inode) -> int:
+    """A collection has a link from its name, one from itself, and one from each collection in it; 1 tells programs
+    that they were not counted, as on btrfs."""
+    if not inode.is_collection:
+        return inode.links
+    if inode.is_removed:
+        return 0
+    return 1 if inode.subcollections is None else 2 + inode.subcollections
 
 
 def _set_time(into: Any, at: int) -> None:

@@ -1,16 +1,23 @@
 """Open files: what all who opened a node share, and the draft that their writes go to."""
 
+import logging
 import os
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from core.drafts import RandomDraft
-from core.errors import NotFound
-from core.inodes import Inode, Inodes
-from core.model import Instant, NodeId
+from core.errors import NotFound, Refusal
+from core.inode_rows import Inode
+from core.inodes import Inodes
+from core.model import Instant, ObjectId
 from core.staging import Block
+
+REMEMBERED = 1 << 16
+"""Files of which it is known which content the kernel has pages of."""
+log = logging.getLogger(__name__)
 
 
 class Descriptor:
@@ -32,86 +39,131 @@ Base = Descriptor | bytes | BinaryIO
 class OpenFile:
     """A node while it is open. All who opened it read one content, and write one draft."""
 
+    number: int
     inode: Inode
     lock: threading.RLock = field(default_factory=threading.RLock)
     handles: int = 0
-    base: Base = b""
+    base: Base | None = None
     draft: RandomDraft | None = None
     draft_reader: Descriptor | None = None
     dirty: bool = False
     modified: Instant | None = None
-    """What the draft's content will be dated; None: when it is published."""
+    """What the draft's content will be dated."""
+    was_synced: bool = False
     removed: bool = False
+    """Without a name; nobody will see what is written."""
 
     @property
     def shown(self) -> Inode:
         """The node with its draft's size and time."""
-        seen = self.inode
-        if self.removed:
-            seen = seen._replace(links=0)
+        seen = self.inode._replace(links=0) if self.removed else self.inode
+        seen = seen._replace(blocks=self.blocks)
         if self.draft and self.dirty:
             at = self.modified or seen.modified
-            seen = seen._replace(size=self.draft.size, modified=at, changed=max(at, seen.changed))
+            return seen._replace(size=self.draft.size, modified=at, changed=max(at, seen.changed))
         return seen
+
+    @property
+    def blocks(self) -> int | None:
+        """Those that the bytes take which are read now, where there is a file of them."""
+        with self.lock:
+            reader = self.draft_reader if self.draft else self.base
+            return os.fstat(reader.number).st_blocks if isinstance(reader, Descriptor) else None
+
+    @property
+    def reader(self) -> Base:
+        """What is read now: the draft's bytes, or else the content."""
+        if self.draft is not None:
+            return self.draft_reader or self.draft.read(self.draft.size, 0)
+        return b"" if self.base is None else self.base
 
 
 class OpenFiles:
-    """The nodes that are open on this mount."""
+    """The nodes that are open on this mount, by number."""
 
     def __init__(self, inodes: Inodes) -> None:
         self._inodes = inodes
         self._lock = threading.Lock()
-        self._files: dict[NodeId, OpenFile] = {}
+        self._files: dict[int, OpenFile] = {}
+        self._cached: OrderedDict[int, ObjectId | None] = OrderedDict()
 
-    def find(self, node: NodeId) -> OpenFile | None:
-        return self._files.get(node)
+    def find(self, number: int) -> OpenFile | None:
+        return self._files.get(number)
 
     def all(self) -> list[OpenFile]:
         with self._lock:
             return list(self._files.values())
 
-    def open(self, inode: Inode, *, truncate: bool = False) -> OpenFile:
-        """One more handle; it reads the newest content, unless a draft is newer."""
+    def created(self, number: int, inode: Inode) -> OpenFile:
+        """A new, empty file, opened by who made it."""
         with self._lock:
-            file = self._files.setdefault(inode.id, OpenFile(inode))
+            file = self._files[number] = OpenFile(number, inode, handles=1)
+        self._remember(file)
+        return file
+
+    def open(self, number: int, inode: Inode, *, truncate: bool = False) -> tuple[OpenFile, bool]:
+        """One more handle: it reads the newest content, unless a draft is newer. Whether the kernel's pages hold it."""
+        with self._lock:
+            file = self._files.get(number)
+            if file is None:
+                file = self._files[number] = OpenFile(number, inode)
             file.handles += 1
         try:
             with file.lock:
-                self._refresh(file, inode, truncate=truncate)
+                return file, self._refresh(file, inode, truncate=truncate)
         except BaseException:
             self._drop(file)
             raise
-        return file
 
-    def _refresh(self, file: OpenFile, inode: Inode, *, truncate: bool) -> None:
-        if truncate:
-            self._begin(file, empty=True)
-            self._resize(file, 0)
-        elif file.draft is None and (file.inode.object != inode.object or file.base == b""):
-            file.base = self._content(inode)
-        if file.draft is None:
+    def _refresh(self, file: OpenFile, inode: Inode, *, truncate: bool) -> bool:
+        if file.draft is None and not file.removed:
+            if file.base is None or file.inode.object != inode.object:
+                file.base = None if truncate else self._content(inode)
             file.inode = inode
+        if truncate:
+            self._resize(file, self._begin(file, empty=True), 0)
+            return False
+        is_same = file.draft is not None or self._cached.get(file.number) == file.inode.object
+        self._remember(file)
+        return is_same
 
-    def created(self, inode: Inode) -> OpenFile:
-        """A new, empty file, opened by who made it."""
-        with self._lock:
-            file = self._files[inode.id] = OpenFile(inode, handles=1)
-        return file
+    def _remember(self, file: OpenFile) -> None:
+        self._cached[file.number] = file.inode.object
+        self._cached.move_to_end(file.number)
+        if len(self._cached) > REMEMBERED:
+            self._cached.popitem(last=False)
 
-    def close(self, file: OpenFile) -> None:
-        """One handle less; the last one publishes what no flush did."""
+    def close(self, file: OpenFile) -> bool:
+        """One handle less; the last one publishes what no flush did. Whether it was the last."""
         try:
             with file.lock:
                 if file.handles == 1:
-                    self.publish(file, durable=False)
+                    self._publish_or_keep(file)
         finally:
             self._drop(file)
+        return file.handles == 0
+
+    def close_for_good(self, file: OpenFile) -> None:
+        """The mount ends, whoever has it open."""
+        with file.lock:
+            self._publish_or_keep(file)
+
+    def _publish_or_keep(self, file: OpenFile) -> None:
+        """Nobody hears of a refusal any more: the draft stays, and is tried again."""
+        try:
+            self.publish(file)
+        except Refusal as refusal:
+            log.error("a draft of node %d is kept, see `davstore drafts`: %s", file.inode.id, refusal)
+            if file.draft:
+                self._inodes.keep(file.inode, file.draft, file.modified, str(refusal))
+                file.draft.leave()
+                file.draft = None
 
     def _drop(self, file: OpenFile) -> None:
         with self._lock:
             file.handles -= 1
-            if file.handles == 0 and self._files.get(file.inode.id) is file:
-                del self._files[file.inode.id]
+            if file.handles == 0 and self._files.get(file.number) is file:
+                del self._files[file.number]
         if file.handles == 0 and file.draft:
             file.draft.discard()
 
@@ -122,24 +174,27 @@ class OpenFiles:
         try:
             number = os.dup(content.fileno())
         except OSError:
-            return content.read() if inode.storage == "inline" else content
+            if inode.storage != "inline":
+                return content
+            with content:
+                return content.read()
         content.close()
         return Descriptor(number)
 
     def read(self, file: OpenFile, size: int, offset: int) -> bytes | Span:
         with file.lock:
-            if file.draft:
-                return (file.draft_reader, offset, size) if file.draft_reader else file.draft.read(size, offset)
-            match file.base:
-                case Descriptor():
-                    return file.base, offset, size
-                case bytes():
-                    return file.base[offset : offset + size]
+            if file.draft is not None and file.draft_reader is None:
+                return file.draft.read(size, offset)
+            match file.reader:
+                case Descriptor() as descriptor:
+                    return descriptor, offset, size
+                case bytes() as data:
+                    return data[offset : offset + size]
                 case content:
                     content.seek(offset)
                     return _read_fully(content, size)
 
-    def write(self, file: OpenFile, block: Block, offset: int, *, append: bool) -> int:
+    def write(self, file: OpenFile, block: Block, offset: int, *, append: bool = False) -> int:
         with file.lock:
             draft = self._begin(file)
             done = draft.write(block, draft.size if append else offset)
@@ -148,20 +203,32 @@ class OpenFiles:
 
     def truncate(self, file: OpenFile, size: int) -> None:
         with file.lock:
-            self._begin(file, empty=size == 0)
-            self._resize(file, size)
+            self._resize(file, self._begin(file, empty=size == 0), size)
 
-    def _resize(self, file: OpenFile, size: int) -> None:
-        assert file.draft
-        file.draft.truncate(size)
-        self._wrote(file, file.draft)
+    def allocate(self, file: OpenFile, offset: int, length: int) -> None:
+        """The file reaches at least to the end of the range."""
+        with file.lock:
+            draft = self._begin(file)
+            self._resize(file, draft, max(draft.size, offset + length))
+
+    def punch(self, file: OpenFile, offset: int, length: int, *, grow: bool) -> None:
+        """The range reads as zeros, and takes no room where the file system can do that."""
+        with file.lock:
+            draft = self._begin(file)
+            draft.punch(offset, length)
+            self._resize(file, draft, max(draft.size, offset + length) if grow else draft.size)
+
+    def _resize(self, file: OpenFile, draft: RandomDraft, size: int) -> None:
+        draft.truncate(size)
+        self._wrote(file, draft)
 
     def _begin(self, file: OpenFile, *, empty: bool = False) -> RandomDraft:
         if file.draft is None:
             draft = self._inodes.draft(file.inode)
             if file.inode.size and not empty:
-                with self._inodes.open(file.inode) as content:
-                    draft.start_from(content, file.inode.size)
+                if file.base is None:
+                    file.base = self._content(file.inode)
+                draft.start_from(file.base.number if isinstance(file.base, Descriptor) else file.base, file.inode.size)
             file.draft = draft
         return file.draft
 
@@ -171,20 +238,33 @@ class OpenFiles:
         if file.draft_reader is None and draft.descriptor is not None:
             file.draft_reader = Descriptor(os.dup(draft.descriptor))
 
-    def publish(self, file: OpenFile, *, durable: bool) -> None:
+    def sync(self, file: OpenFile) -> None:
+        """What was written is on disk: as the node's content where it is new from its first byte to its last, else as
+        a durable draft, so that a database does not leave a content for each of its transactions."""
+        with file.lock:
+            if file.draft is None or not file.dirty or file.removed:
+                self._inodes.sync()
+            elif file.draft.is_whole_write and not file.was_synced:
+                self.publish(file, durable=True)
+            else:
+                self._inodes.keep(file.inode, file.draft, file.modified)
+            file.was_synced = True
+
+    def publish(self, file: OpenFile, *, durable: bool = False) -> None:
         """The draft's bytes are the node's content. Nothing happens for a removed node, or without a draft."""
         with file.lock:
             draft = file.draft
             if draft is None or not file.dirty or file.removed:
                 return
             try:
-                file.inode = self._inodes.write(file.inode.id, draft.seal(), file.modified, durable=durable)
+                file.inode = self._inodes.write(file.inode.id, draft, file.modified, durable=durable)
             except NotFound:
                 file.removed = True
                 return
             file.base = file.draft_reader or draft.read(draft.size, 0)
             file.draft, file.draft_reader, file.dirty, file.modified = None, None, False, None
             draft.discard()
+            self._remember(file)
 
 
 def _read_fully(content: BinaryIO, size: int) -> bytes:

@@ -1,18 +1,31 @@
 """`davstore mount`: the store opens, the tree is mounted, and both end together."""
 
+import errno
+import logging
 import resource
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import NotFound
-from core.inodes import TOP
+from core.errors import NotFound, Unusable
+from core.inode_rows import TOP
+from core.inodes import Inodes
 from core.model import Caller, NodeId
 from core.store import Store
+from core.trash_tree import TrashTree
+from core.version_tree import VersionTree
+from core.views import View
 
 from .operations import Operations
+from .past import PastTree
 from .replies import Replies
-from .session import Session
+from .session import Session, detach
+
+DEVICE = Path("/dev/fuse")
+RETRY = 30.0
+"""Seconds between attempts to publish what could not be."""
+TRASH, VERSIONS = ".trash", ".versions"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +40,51 @@ class Options:
 
 def run(store: Store, options: Options) -> None:
     """Serves the mount until it is unmounted, or the process is told to end. Raises Unusable."""
+    _check_place(options.mountpoint)
     _raise_limits()
-    inodes = store.inodes(Caller(options.user, admin=True, may_write=not options.read_only, unbound=True))
-    operations = Operations(inodes, _top(store, options))
-    session = Session(options.mountpoint, Replies(operations, options.attr_timeout).callbacks(), _words(options))
+    caller = Caller(options.user, admin=True, may_write=not options.read_only, unbound=True)
+    inodes = store.inodes(caller)
+    past = PastTree(_views(store, caller), inodes, options.bucket)
+    session = Session(options.mountpoint, _words(options))
+    operations = Operations(inodes, _top(store, options), past, session.forget_attributes)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: session.ended.set())
-    session.start()
-    while not session.ended.wait(3600):
-        pass
+    _publish_leftovers(store, inodes, options)
+    session.start(Replies(operations, options.attr_timeout).callbacks())
+    while not session.ended.wait(RETRY):
+        _publish_leftovers(store, inodes, options)
     session.stop()
     for file in operations.files.all():
-        operations.files.publish(file, durable=True)
+        operations.files.close_for_good(file)
+    inodes.sync()
+
+
+def _check_place(mountpoint: Path) -> None:
+    """Raises Unusable; what a killed mount has left there goes."""
+    if not DEVICE.exists():
+        raise Unusable(DEVICE, "is missing; load the kernel's module with `modprobe fuse`, or give it to the container")
+    try:
+        is_directory = mountpoint.is_dir()
+        mountpoint.stat()
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise Unusable(mountpoint, f"cannot be mounted on: {error.strerror}") from error
+        detach(mountpoint)
+        is_directory = mountpoint.is_dir()
+    if not is_directory:
+        raise Unusable(mountpoint, "is no directory; give an empty one")
+
+
+def _publish_leftovers(store: Store, inodes: Inodes, options: Options) -> None:
+    """Drafts that a mount before this one, or a storage that was down, left unpublished."""
+    if not options.read_only:
+        for refusal in store.leftovers.publish(inodes):
+            log.warning("a draft is still kept, see `davstore drafts`: %s", refusal)
+
+
+def _views(store: Store, caller: Caller) -> dict[str, View]:
+    namespace = store.namespace(caller)
+    return {TRASH: View(namespace, TrashTree(), (TRASH,)), VERSIONS: View(namespace, VersionTree(), (VERSIONS,))}
 
 
 def _top(store: Store, options: Options) -> NodeId:

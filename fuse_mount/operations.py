@@ -2,72 +2,100 @@
 
 import ctypes
 import errno
+import io
 import itertools
 import os
 import stat
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
-from core.errors import NotFound
-from core.inodes import Inode, Inodes
-from core.model import Instant, Kind, NodeId
+from core.errors import AlreadyExists, NameTooLong, NotFound
+from core.inode_rows import TOP, Inode
+from core.inodes import Inodes
+from core.model import Instant, Kind, NodeId, ObjectId
 
-from . import library
+from . import library, xattrs
 from .attributes import PERMISSIONS, instant
-from .handles import OpenFile, OpenFiles, Span
-from .listings import Listing
+from .handles import Descriptor, OpenFile, OpenFiles, Span
+from .listings import Listing, Member, Named
+from .numbers import ROOT, Numbers
+from .past import PastTree
 
-ROOT = 1
 NOREPLACE, EXCHANGE = 1, 2
-DOTS = 2
-"""Offsets that `.` and `..` take."""
+NAME_BYTES = 255
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
+REMOVED_COLLECTIONS = 1024
+"""Removed collections that may still be somebody's working directory."""
+LARGE, MEASURED = 1 << 20, 1 << 14
+"""Bytes from which on a file is looked at for holes, and for how many contents the answer is remembered."""
 
 
 class Operations:
-    """One mounted tree, whose top is node `top`."""
+    """One mounted tree. `forget_attributes` makes the kernel ask again for a node's."""
 
-    def __init__(self, inodes: Inodes, top: NodeId) -> None:
-        self.inodes = inodes
-        self.top = top
+    def __init__(self, inodes: Inodes, top: NodeId, past: PastTree, forget_attributes: Callable[[int], None]) -> None:
+        self._inodes = inodes
+        self._numbers = Numbers(top)
+        self._past = past
+        self._forget_attributes = forget_attributes
         self.files = OpenFiles(inodes)
-        self._handles: dict[int, OpenFile | Listing] = {}
+        self._handles: dict[int, Any] = {}
         self._next = itertools.count(1)
+        self._removed: OrderedDict[int, Inode] = OrderedDict()
+        self._blocks: OrderedDict[ObjectId, int | None] = OrderedDict()
 
-    def number(self, node: NodeId) -> int:
-        return ROOT if node == self.top else node + 1
-
-    def node(self, number: int) -> NodeId:
-        return self.top if number == ROOT else NodeId(number - 1)
-
-    def lookup(self, parent: int, name: bytes) -> Inode:
-        found = self.inodes.lookup(self.node(parent), name.decode())
+    def lookup(self, parent: int, name: bytes) -> Member:
+        if self._past.has(parent, name):
+            return self._past.lookup(parent, name)
+        if len(name) > NAME_BYTES:
+            raise NameTooLong(name.decode(errors="replace"))
+        found = self._inodes.member(self._numbers.node(parent), name.decode())
         if found is None:
             raise NotFound(name.decode())
-        return self.shown(found)
+        return self._member(found)
 
-    def shown(self, inode: Inode) -> Inode:
-        """The node as this mount's writers see it."""
-        file = self.files.find(inode.id)
-        if file is None or not file.dirty:
-            return inode
-        return file.shown._replace(links=inode.links, mode=inode.mode)
+    def _member(self, inode: Inode) -> Member:
+        """The node as this mount's writers see it, with its number."""
+        number = self._numbers.of(inode.id)
+        file = self.files.find(number)
+        return number, _merged(inode, file) if file and file.dirty else self._measured(inode)
 
     def getattr(self, number: int, _info: Any) -> Inode:
-        node = self.node(number)
-        file = self.files.find(node)
-        if file and (file.dirty or file.removed):
+        if self._past.has(number):
+            return self._past.get(number)
+        file = self.files.find(number)
+        if file and file.removed:
             return file.shown
-        found = self.inodes.get(node)
-        if found is None and file:
+        found = self._inodes.find(self._numbers.node(number))
+        if found is None:
+            return self._gone(number, file)
+        return _merged(found, file) if file and file.dirty else self._measured(found)
+
+    def _measured(self, inode: Inode) -> Inode:
+        """With the blocks that a large file takes, which may have holes."""
+        if inode.size < LARGE or inode.object is None:
+            return inode
+        if inode.object not in self._blocks:
+            self._blocks[inode.object] = self._inodes.blocks(inode)
+            if len(self._blocks) > MEASURED:
+                self._blocks.popitem(last=False)
+        return inode._replace(blocks=self._blocks[inode.object])
+
+    def _gone(self, number: int, file: OpenFile | None) -> Inode:
+        """What others removed lives on for those who have it open."""
+        if file:
             file.removed = True
             return file.shown
-        if found is None:
-            raise NotFound()
-        return found
+        if number in self._removed:
+            return self._removed[number]
+        raise _stale()
 
     def setattr(self, number: int, given: Any, which: int, info: Any) -> Inode:
-        node, values = self.node(number), given.contents
+        self._past.refuse(number)
+        values = given.contents
         if which & library.SET_SIZE:
-            self._truncate(node, values.st_size, info)
+            self._truncate(number, values.st_size, info)
         changes: dict[str, int] = {}
         if which & library.SET_MODE:
             changes["mode"] = values.st_mode & PERMISSIONS
@@ -75,98 +103,152 @@ class Operations:
             changes["uid_number"] = values.st_uid
         if which & library.SET_GID:
             changes["gid_number"] = values.st_gid
+        if which & library.SET_ATIME:
+            changes["accessed"] = instant(values.st_atimespec)
         if which & library.SET_MTIME:
             changes["modified"] = instant(values.st_mtimespec)
-        if changes:
-            self._change(node, changes)
+        if changes or not which & library.SET_SIZE:
+            self._change(number, changes)
         return self.getattr(number, info)
 
-    def _change(self, node: NodeId, changes: dict[str, int]) -> None:
-        file = self.files.find(node)
+    def _change(self, number: int, changes: dict[str, int]) -> None:
+        file = self.files.find(number)
         if file and file.removed:
             file.inode = file.inode._replace(**changes)
             return
-        changed = self.inodes.change(node, **changes)
+        if "mode" in changes:
+            changes["mode"] |= stat.S_IFMT(self._inodes.get(self._numbers.node(number)).mode)
+        changed = self._inodes.change(self._numbers.node(number), **changes)
         if file:
             with file.lock:
-                file.inode = changed._replace(object=file.inode.object, size=file.inode.size)
+                old = file.inode
+                file.inode = changed._replace(object=old.object, size=old.size, storage=old.storage, key=old.key)
                 if "modified" in changes and file.dirty:
                     file.modified = Instant(changes["modified"])
 
-    def _truncate(self, node: NodeId, size: int, info: Any) -> None:
+    def _truncate(self, number: int, size: int, info: Any) -> None:
         if info:
             self.files.truncate(self._file(info), size)
             return
-        file = self.files.open(self._there(node), truncate=size == 0)
+        inode = self._there(number)
+        self._inodes.check_writable(inode.id)
+        file, _ = self.files.open(number, inode, truncate=size == 0)
         try:
             self.files.truncate(file, size)
-            self.files.publish(file, durable=False)
+            self.files.publish(file)
         finally:
-            self.files.close(file)
-
-    def _there(self, node: NodeId) -> Inode:
-        found = self.inodes.get(node)
-        if found is None:
-            raise NotFound()
-        return found
+            self._close(file)
 
     def readlink(self, number: int) -> bytes:
-        return (self._there(self.node(number)).target or "").encode()
+        return (self._there(number).target or "").encode()
 
-    def mkdir(self, who: Any, parent: int, name: bytes, mode: int) -> Inode:
+    def _there(self, number: int) -> Inode:
+        found = self._inodes.find(self._numbers.node(number))
+        if found is None:
+            raise _stale()
+        return found
+
+    def mkdir(self, who: Any, parent: int, name: bytes, mode: int) -> Member:
         return self._make(who, parent, name, Kind.COLLECTION, mode)
 
-    def mknod(self, who: Any, parent: int, name: bytes, mode: int, rdev: int) -> Inode:
+    def mknod(self, who: Any, parent: int, name: bytes, mode: int, rdev: int) -> Member:
         if stat.S_ISREG(mode):
             return self._make(who, parent, name, Kind.FILE, mode)
         return self._make(who, parent, name, Kind.SPECIAL, mode, rdev=rdev)
 
-    def symlink(self, who: Any, target: bytes, parent: int, name: bytes) -> Inode:
+    def symlink(self, who: Any, target: bytes, parent: int, name: bytes) -> Member:
         return self._make(who, parent, name, Kind.SYMLINK, 0o777, target=target.decode())
 
-    def create(self, who: Any, parent: int, name: bytes, mode: int, info: Any) -> Inode:
-        made = self._make(who, parent, name, Kind.FILE, mode)
-        self._keep(self.files.created(made), info)
+    def create(self, who: Any, parent: int, name: bytes, mode: int, info: Any) -> Member:
+        try:
+            number, made = self._make(who, parent, name, Kind.FILE, mode)
+        except AlreadyExists:
+            if info.contents.flags & os.O_EXCL:
+                raise
+            found = self.lookup(parent, name)
+            self.open(found[0], info)
+            return found
+        self._keep(self.files.created(number, made), info)
         info.contents.keep_cache = 1
-        return made
+        return number, made
 
-    def _make(self, who: Any, parent: int, name: bytes, kind: Kind, mode: int, **rest: Any) -> Inode:
+    def _make(self, who: Any, parent: int, name: bytes, kind: Kind, mode: int, **rest: Any) -> Member:
         """A collection whose group bit is set gives its group to what is made in it."""
-        above = self._there(self.node(parent))
+        self._past.refuse(parent, name)
+        above = self._inodes.get(self._numbers.node(parent))
         gid = above.gid_number if above.mode & stat.S_ISGID else who.gid
         if kind is Kind.COLLECTION and above.mode & stat.S_ISGID:
             mode |= stat.S_ISGID
         kept = mode if kind is Kind.SPECIAL else mode & PERMISSIONS
-        return self.inodes.make(above.id, name.decode(), kind, mode=kept, uid=who.uid, gid=gid, **rest)
+        made = self._inodes.make(above.id, name.decode(), kind, mode=kept, uid=who.uid, gid=gid, **rest)
+        return self._numbers.of(made.id), made
 
-    def link(self, number: int, parent: int, name: bytes) -> Inode:
-        return self.shown(self.inodes.link(self.node(number), self.node(parent), name.decode()))
+    def link(self, number: int, parent: int, name: bytes) -> Member:
+        self._past.refuse(parent, name)
+        self._past.refuse(number)
+        linked = self._inodes.link(self._numbers.node(number), self._numbers.node(parent), name.decode())
+        file = self.files.find(number)
+        if file:
+            file.inode = file.inode._replace(links=linked.links)
+        return self._member(linked)
 
     def unlink(self, parent: int, name: bytes) -> None:
-        self._removed(self.inodes.remove(self.node(parent), name.decode(), collection=False))
+        if self._past.has(parent):
+            return self._past.remove(parent, name)
+        self._lost_name(self._inodes.remove(self._numbers.node(parent), name.decode(), collection=False))
+        return None
 
     def rmdir(self, parent: int, name: bytes) -> None:
-        self.inodes.remove(self.node(parent), name.decode(), collection=True)
+        if self._past.has(parent):
+            return self._past.remove(parent, name)
+        self._lost_name(self._inodes.remove(self._numbers.node(parent), name.decode(), collection=True))
+        return None
 
-    def _removed(self, inode: Inode | None) -> None:
+    def _lost_name(self, inode: Inode | None) -> None:
         """An open file without a name is its openers' alone."""
-        file = self.files.find(inode.id) if inode and inode.links == 1 else None
-        if file:
+        if inode is None:
+            return
+        number = self._numbers.of(inode.id)
+        file = self.files.find(number)
+        if file and inode.links > 1:
+            file.inode = file.inode._replace(links=inode.links - 1)
+        elif file:
             file.removed = True
+            self._numbers.hold(inode.id)
+        elif inode.is_collection:
+            self._removed[number] = inode._replace(links=0)
+            if len(self._removed) > REMOVED_COLLECTIONS:
+                self._removed.popitem(last=False)
 
-    def rename(self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int) -> None:
+    def rename(self, parent: int, name: bytes, into: int, new_name: bytes, flags: int) -> None:
+        self._past.refuse(into, new_name)
+        if self._past.has(parent):
+            return self._past.take_out(parent, name, self._numbers.node(into), new_name)
+        here, there = self._numbers.node(parent), self._numbers.node(into)
+        if flags == EXCHANGE:
+            return self._inodes.exchange(here, name.decode(), there, new_name.decode())
         if flags & ~NOREPLACE:
-            raise OSError(errno.EINVAL, "")
-        here, there = self.node(parent), self.node(new_parent)
-        self._removed(self.inodes.rename(here, name.decode(), there, new_name.decode(), replace=not flags & NOREPLACE))
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        replaced = self._inodes.rename(here, name.decode(), there, new_name.decode(), replace=not flags)
+        self._lost_name(replaced)
+        return None
 
     def open(self, number: int, info: Any) -> None:
         flags = info.contents.flags
-        truncates = bool(flags & os.O_TRUNC) and flags & os.O_ACCMODE != os.O_RDONLY
-        node = self.node(number)
-        file = self.files.find(node)
-        inode = file.inode if file and file.removed else self._there(node)
-        self._keep(self.files.open(inode, truncate=truncates), info)
+        writes = flags & os.O_ACCMODE != os.O_RDONLY
+        if self._past.has(number):
+            self._past.refuse(number if writes else 0)
+            self._keep(OpenFile(number, self._past.get(number), base=self._past.open(number)), info)
+            return
+        file = self.files.find(number)
+        inode = file.inode if file and file.removed else self._there(number)
+        if writes:
+            self._inodes.check_writable(inode.id)
+        file, is_cached = self.files.open(number, inode, truncate=writes and bool(flags & os.O_TRUNC))
+        info.contents.keep_cache = is_cached
+        if not is_cached:
+            self._forget_attributes(number)
+        self._keep(file, info)
 
     def _keep(self, handle: OpenFile | Listing, info: Any) -> None:
         fh = next(self._next)
@@ -174,9 +256,7 @@ class Operations:
         info.contents.fh = fh
 
     def _file(self, info: Any) -> OpenFile:
-        file = self._handles[info.contents.fh]
-        assert isinstance(file, OpenFile)
-        return file
+        return self._handles[info.contents.fh]
 
     def read(self, _number: int, size: int, offset: int, info: Any) -> bytes | Span:
         return self.files.read(self._file(info), size, offset)
@@ -187,42 +267,112 @@ class Operations:
         return self.files.write(self._file(info), block, offset, append=append)
 
     def flush(self, _number: int, info: Any) -> None:
-        self.files.publish(self._file(info), durable=False)
+        self.files.publish(self._file(info))
 
     def fsync(self, _number: int, _datasync: int, info: Any) -> None:
-        self.files.publish(self._file(info), durable=True)
+        self.files.sync(self._file(info))
 
     def release(self, _number: int, info: Any) -> None:
+        self._close(self._handles.pop(info.contents.fh))
+
+    def _close(self, file: OpenFile) -> None:
+        if self.files.close(file) and file.removed:
+            self._numbers.release(file.inode.id)
+
+    def fallocate(self, _number: int, mode: int, offset: int, length: int, info: Any) -> None:
         file = self._file(info)
-        del self._handles[info.contents.fh]
-        self.files.close(file)
+        match mode:
+            case 0:
+                self.files.allocate(file, offset, length)
+            case 1:
+                return
+            case 3:
+                self.files.punch(file, offset, length, grow=False)
+            case 16 | 17:
+                self.files.punch(file, offset, length, grow=mode == ZERO_RANGE)
+            case _:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def lseek(self, _number: int, offset: int, whence: int, info: Any) -> int:
+        """Data and holes (SEEK_DATA, SEEK_HOLE); the rest is the kernel's."""
+        file = self._file(info)
+        with file.lock:
+            size, reader = file.shown.size, file.reader
+            if offset >= size:
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+            if isinstance(reader, Descriptor):
+                return min(os.lseek(reader.number, offset, whence), size)
+            return offset if whence == os.SEEK_DATA else size
+
+    def copy_file_range(
+        self, _number: int, offset: int, info: Any, _into: int, at: int, into_info: Any, length: int, _flags: int
+    ) -> int:
+        source, target, done = self._file(info), self._file(into_info), 0
+        while done < length:
+            block = self._bytes(source, min(length - done, io.DEFAULT_BUFFER_SIZE << 7), offset + done)
+            if not block:
+                break
+            done += self.files.write(target, block, at + done)
+        return done
+
+    def _bytes(self, file: OpenFile, size: int, offset: int) -> bytes:
+        found = self.files.read(file, size, offset)
+        return found if isinstance(found, bytes) else os.pread(found[0].number, size, offset)
 
     def opendir(self, number: int, info: Any) -> None:
-        self._keep(Listing(self.inodes, self.node(number)), info)
+        if self._past.has(number):
+            self._keep(self._past.listing(number), info)
+            return
+        node = self._numbers.node(number)
+        above = ROOT if node in {TOP, self._numbers.top} else self._numbers.of(self._inodes.parent(node))
 
-    def listed(self, number: int, offset: int, info: Any) -> list[tuple[bytes, Inode | None, int, int]]:
-        """Names with their nodes, numbers and the offsets behind them, from an offset on."""
-        listing = self._handles[info.contents.fh]
-        assert isinstance(listing, Listing)
-        dots = [(b".", None, number, 1), (b"..", None, number, 2)][offset:]
-        start = max(0, offset - DOTS)
-        with listing.lock:
-            members = listing.after(start)
-        shown = [
-            (name.encode(), self.shown(inode), self.number(inode.id), start + DOTS + n)
-            for n, (name, inode) in enumerate(members, 1)
-        ]
-        return [*dots, *shown]
+        def page(after: str, limit: int) -> list[tuple[str, Member]]:
+            return [(name, self._member(inode)) for name, inode in self._inodes.members(node, after, limit)]
+
+        self._keep(Listing(page, number, above), info)
+
+    def listed(self, info: Any, offset: int) -> list[Named]:
+        return self._handles[info.contents.fh].after(offset)
 
     def releasedir(self, _number: int, info: Any) -> None:
         del self._handles[info.contents.fh]
 
     def fsyncdir(self, _number: int, _datasync: int, _info: Any) -> None:
-        self.inodes.sync()
+        self._inodes.sync()
 
     def statfs(self, number: int) -> tuple[int, int, int]:
         """Used and free bytes, and how many files there are."""
-        return self.inodes.room(self.node(number))
+        return self._inodes.room(self._numbers.top if self._past.has(number) else self._numbers.node(number))
 
-    def getxattr(self, _number: int, _name: bytes, _size: int) -> bytes:
-        raise OSError(errno.ENODATA, "")
+    def getxattr(self, number: int, name: bytes, _size: int) -> bytes:
+        if not name.startswith(xattrs.PREFIX):
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        return xattrs.value(self._properties(number), name)
+
+    def listxattr(self, number: int, _size: int) -> bytes:
+        return b"".join(name + b"\0" for name in xattrs.names(self._properties(number)))
+
+    def _properties(self, number: int) -> Any:
+        return {} if self._past.has(number) else self._inodes.properties(self._numbers.node(number))
+
+    def setxattr(self, number: int, name: bytes, address: int, size: int, flags: int) -> None:
+        self._past.refuse(number)
+        value = ctypes.string_at(address, size) if size else b""
+        change = xattrs.setting(self._properties(number), name, value, flags)
+        self._inodes.set_property(self._numbers.node(number), change)
+
+    def removexattr(self, number: int, name: bytes) -> None:
+        self._past.refuse(number)
+        self._inodes.set_property(self._numbers.node(number), xattrs.removal(self._properties(number), name))
+
+
+def _merged(inode: Inode, file: OpenFile) -> Inode:
+    """The row's node, with the size and times of the draft."""
+    shown = file.shown
+    changed = max(shown.changed, inode.changed)
+    return inode._replace(size=shown.size, modified=shown.modified, changed=changed, blocks=shown.blocks)
+
+
+def _stale() -> OSError:
+    """The node is gone since the kernel looked up its name: it looks again."""
+    return OSError(errno.ESTALE, os.strerror(errno.ESTALE))

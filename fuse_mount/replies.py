@@ -1,21 +1,23 @@
 """Each operation's answer in libfuse's form, and each refusal as its errno."""
 
 import ctypes
+import errno
+import stat
 from collections.abc import Callable
 from ctypes import byref
 from typing import Any
 
-from core.inodes import Inode
+from core.inode_rows import Inode
 
 from . import attributes, library
 from .errors import errno_of
 from .library import Entry, OneBuffer, Stat, StatVfs, libfuse
+from .listings import Member, Named
 from .operations import Operations
 
 BLOCK = 4096
 NAME_BYTES = 255
 WITH_CONTEXT = {"mknod", "mkdir", "symlink", "create"}
-NO_ANSWER = {"forget", "forget_multi"}
 
 
 class Replies:
@@ -26,20 +28,39 @@ class Replies:
         self._timeout = timeout
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
-        return {name: self._bound(name) for name in library.SIGNATURES if hasattr(self, f"_on_{name}")} | {
-            name: self._bound(name)
-            for name in library.SIGNATURES
-            if hasattr(self._operations, name) or name in {"readdir", "readdirplus"}
-        }
+        listings = ("readdir", "readdirplus")
+        answered = [name for name in library.SIGNATURES if hasattr(self._operations, name)]
+        bound = {name: self._bound(name, getattr(self._operations, name)) for name in answered}
+        return bound | {name: self._listing(name, plus=name == "readdirplus") for name in listings}
 
-    def _bound(self, name: str) -> Callable[..., None]:
-        act: Callable[..., Any] = getattr(self, f"_on_{name}", None) or getattr(self._operations, name)
-        reply: Callable[..., None] = {
-            "lookup": self._entry,
-            "mknod": self._entry,
-            "mkdir": self._entry,
-            "symlink": self._entry,
-            "link": self._entry,
+    def _bound(self, name: str, act: Callable[..., Any]) -> Callable[..., None]:
+        reply, reply_err, context = self._reply_of(name), libfuse.fuse_reply_err, libfuse.fuse_req_ctx
+        with_context = name in WITH_CONTEXT
+
+        def answer(request: int, *arguments: Any) -> None:
+            try:
+                result = act(context(request).contents, *arguments) if with_context else act(*arguments)
+            except BaseException as error:
+                reply_err(request, errno_of(error, name))
+            else:
+                reply(request, result, arguments)
+
+        return answer
+
+    def _listing(self, name: str, *, plus: bool) -> Callable[..., None]:
+        def answer(request: int, _number: int, size: int, offset: int, info: Any) -> None:
+            try:
+                buffer, length = self._listed(request, size, offset, info, plus=plus)
+            except BaseException as error:
+                libfuse.fuse_reply_err(request, errno_of(error, name))
+            else:
+                libfuse.fuse_reply_buf(request, ctypes.cast(buffer, ctypes.c_char_p), length)
+
+        return answer
+
+    def _reply_of(self, name: str) -> Callable[..., None]:
+        entries = dict.fromkeys(("lookup", "mknod", "mkdir", "symlink", "link"), self._entry)
+        others: dict[str, Callable[..., None]] = {
             "create": self._created,
             "getattr": self._attributes,
             "setattr": self._attributes,
@@ -48,45 +69,25 @@ class Replies:
             "opendir": self._opened,
             "read": self._data,
             "write": self._count,
-            "readdir": self._bytes,
-            "readdirplus": self._bytes,
+            "copy_file_range": self._count,
+            "lseek": self._offset,
             "statfs": self._room,
             "getxattr": self._value,
             "listxattr": self._value,
-        }.get(name, self._done)
-        with_context = name in WITH_CONTEXT
-        reply_err, context = libfuse.fuse_reply_err, libfuse.fuse_req_ctx
+        }
+        return (entries | others).get(name, self._done)
 
-        def answer(request: int, *arguments: Any) -> None:
-            try:
-                if with_context:
-                    result = act(context(request).contents, *arguments)
-                elif name in {"readdir", "readdirplus"}:
-                    result = self._listed(request, name == "readdirplus", *arguments)
-                else:
-                    result = act(*arguments)
-            except BaseException as error:
-                reply_err(request, errno_of(error, name))
-            else:
-                reply(request, result, arguments)
-
-        return answer
-
-    def _on_readdir(self) -> None: ...
-
-    def _on_readdirplus(self) -> None: ...
-
-    def _made(self, inode: Inode) -> Entry:
-        number = self._operations.number(inode.id)
+    def _made(self, member: Member) -> Entry:
+        number, inode = member
         entry = Entry(ino=number, attr_timeout=self._timeout, entry_timeout=self._timeout)
         attributes.fill(entry.attr, inode, number)
         return entry
 
-    def _entry(self, request: int, inode: Inode, _arguments: Any) -> None:
-        libfuse.fuse_reply_entry(request, byref(self._made(inode)))
+    def _entry(self, request: int, member: Member, _arguments: Any) -> None:
+        libfuse.fuse_reply_entry(request, byref(self._made(member)))
 
-    def _created(self, request: int, inode: Inode, arguments: Any) -> None:
-        libfuse.fuse_reply_create(request, byref(self._made(inode)), arguments[-1])
+    def _created(self, request: int, member: Member, arguments: Any) -> None:
+        libfuse.fuse_reply_create(request, byref(self._made(member)), arguments[-1])
 
     def _attributes(self, request: int, inode: Inode, arguments: Any) -> None:
         into = Stat()
@@ -112,9 +113,8 @@ class Replies:
     def _count(self, request: int, count: int, _arguments: Any) -> None:
         libfuse.fuse_reply_write(request, count)
 
-    def _bytes(self, request: int, data: Any, _arguments: Any) -> None:
-        buffer, length = data
-        libfuse.fuse_reply_buf(request, ctypes.cast(buffer, ctypes.c_char_p), length)
+    def _offset(self, request: int, offset: int, _arguments: Any) -> None:
+        libfuse.fuse_reply_lseek(request, offset)
 
     def _done(self, request: int, _result: None, _arguments: Any) -> None:
         libfuse.fuse_reply_err(request, 0)
@@ -131,40 +131,29 @@ class Replies:
         if size == 0:
             libfuse.fuse_reply_xattr(request, len(value))
         elif size < len(value):
-            libfuse.fuse_reply_err(request, 34)
+            libfuse.fuse_reply_err(request, errno.ERANGE)
         else:
             libfuse.fuse_reply_buf(request, value, len(value))
 
-    def _listed(self, request: int, plus: bool, number: int, size: int, offset: int, info: Any) -> tuple[Any, int]:
+    def _listed(self, request: int, size: int, offset: int, info: Any, *, plus: bool) -> tuple[Any, int]:
         buffer = ctypes.create_string_buffer(size)
-        base, used = ctypes.addressof(buffer), 0
-        while True:
-            members = self._operations.listed(number, offset, info)
-            for name, inode, member, behind in members:
-                length = self._add(request, plus, base + used, size - used, name, inode, member, behind)
+        start, used = ctypes.addressof(buffer), 0
+        while members := self._operations.listed(info, offset):
+            for named in members:
+                length = self._add(request, start + used, size - used, named, offset + 1, plus=plus)
                 if used + length > size:
                     return buffer, used
-                used, offset = used + length, behind
-            if not members:
-                return buffer, used
+                used, offset = used + length, offset + 1
+        return buffer, used
 
-    def _add(
-        self,
-        request: int,
-        plus: bool,
-        at: int,
-        rest: int,
-        name: bytes,
-        inode: Inode | None,
-        number: int,
-        behind: int,
-    ) -> int:
+    def _add(self, request: int, at: int, room: int, named: Named, behind: int, *, plus: bool) -> int:
+        """How long the entry is, which was added if there was room."""
+        name, number, inode = named
+        if plus and inode:
+            entry = self._made((number, inode))
+            return libfuse.fuse_add_direntry_plus(request, at, room, name, byref(entry), behind)
+        mode = attributes.mode_of(inode) if inode else stat.S_IFDIR
         if plus:
-            entry = self._made(inode) if inode else Entry()
-            if inode is None:
-                entry.attr.st_ino, entry.attr.st_mode = number, 0o40000
-            return libfuse.fuse_add_direntry_plus(request, at, rest, name, byref(entry), behind)
-        into = Stat()
-        into.st_ino = number
-        into.st_mode = attributes.mode_of(inode) if inode else 0o40000
-        return libfuse.fuse_add_direntry(request, at, rest, name, byref(into), behind)
+            entry = Entry(attr=Stat(st_ino=number, st_mode=mode))
+            return libfuse.fuse_add_direntry_plus(request, at, room, name, byref(entry), behind)
+        return libfuse.fuse_add_direntry(request, at, room, name, byref(Stat(st_ino=number, st_mode=mode)), behind)

@@ -4,7 +4,7 @@ import ctypes
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import byref
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,25 @@ GRACE = 5.0
 class Session:
     """The kernel's requests to one mount point are answered by `callbacks`."""
 
-    def __init__(self, mountpoint: Path, callbacks: dict[str, Callable[..., None]], options: Sequence[str]) -> None:
+    def __init__(self, mountpoint: Path, options: Sequence[str]) -> None:
         self._mountpoint = mountpoint
-        bound = callbacks | {"init": _negotiate}
-        self._callbacks = Callbacks(**{name: library.callback(name, act) for name, act in bound.items()})
         words = (b"davstore", *(word.encode() for option in options for word in ("-o", option)))
         self._words = (ctypes.c_char_p * (len(words) + 1))(*words, None)
-        arguments = Arguments(len(words), self._words, 0)
-        self._session = libfuse.fuse_session_new(
-            byref(arguments), byref(self._callbacks), ctypes.sizeof(self._callbacks), None
-        )
-        if not self._session:
-            raise Unusable(mountpoint, "libfuse does not take these mount options")
+        self._callbacks = Callbacks()
+        self._session: int | None = None
         self._threads: list[threading.Thread] = []
         self.ended = threading.Event()
 
-    def start(self) -> None:
+    def start(self, callbacks: Mapping[str, Callable[..., None]]) -> None:
         """The tree is mounted. Raises Unusable."""
+        bound = {"init": _negotiate, **callbacks}
+        self._callbacks = Callbacks(**{name: library.callback(name, act) for name, act in bound.items()})
+        arguments, size = Arguments(len(self._words) - 1, self._words, 0), ctypes.sizeof(self._callbacks)
+        self._session = libfuse.fuse_session_new(byref(arguments), byref(self._callbacks), size, None)
+        if not self._session:
+            raise Unusable(self._mountpoint, "libfuse does not take these mount options")
         if libfuse.fuse_session_mount(self._session, str(self._mountpoint).encode()):
-            raise Unusable(self._mountpoint, "cannot be mounted on; see the message of fusermount3 above")
+            raise Unusable(self._mountpoint, "cannot be mounted on; libfuse says why above")
         self._threads = [threading.Thread(target=self._serve, name=f"fuse-{n}", daemon=True) for n in range(THREADS)]
         for thread in self._threads:
             thread.start()
@@ -54,6 +54,10 @@ class Session:
                 break
         libfuse.fuse_session_exit(self._session)
         self.ended.set()
+
+    def forget_attributes(self, number: int) -> None:
+        """The kernel asks again what it remembered of a node."""
+        libfuse.fuse_lowlevel_notify_inval_inode(self._session, number, -1, 0)
 
     def stop(self, grace: float = GRACE) -> None:
         """The mount point is free. Programs that hold files open have `grace` seconds to close them."""
@@ -73,7 +77,9 @@ def detach(mountpoint: Path) -> None:
 
 
 def _negotiate(_data: int, connection: Any) -> None:
+    """Pages go when a file is opened whose content is another, not whenever its time is."""
     asked = connection.contents
     wanted = library.SPLICE_WRITE | library.SPLICE_MOVE
-    asked.want = (asked.want | asked.capable & wanted) & ~(library.HANDLE_KILLPRIV | library.SPLICE_READ)
+    unwanted = library.HANDLE_KILLPRIV | library.SPLICE_READ | library.AUTO_INVAL_DATA
+    asked.want = (asked.want | asked.capable & wanted) & ~unwanted
     asked.time_gran = 1

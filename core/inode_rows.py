@@ -1,0 +1,154 @@
+"""Nodes as a file system sees them: rows by id, by name in a collection, and in pages."""
+
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, bindparam, case, func, literal, null, select
+
+from .database import Transaction
+from .errors import NotFound
+from .model import BucketId, Instant, Kind, NodeId, ObjectId
+from .prepared import Prepared
+from .schema import buckets, names, nodes, objects
+
+TOP = NodeId(0)
+"""The list of the buckets, which is no row."""
+
+
+class Inode(NamedTuple):
+    """A node's row with its object's. A tuple, since a listing makes thousands of them."""
+
+    id: NodeId
+    bucket: BucketId
+    kind: str
+    mode: int
+    links: int
+    size: int
+    uid_number: int
+    gid_number: int
+    rdev: int
+    target: str | None
+    created: Instant
+    modified: Instant
+    changed: Instant
+    accessed: Instant | None
+    is_root: bool
+    object: ObjectId | None
+    storage: str | None
+    key: str | None
+    digest: str | None
+    subcollections: int | None
+    """Of a collection; None where it has too many members to count."""
+    blocks: int | None = None
+    """Of 512 bytes, where it is known that they are fewer than the size says."""
+
+    @property
+    def is_collection(self) -> bool:
+        return self.kind == "collection"
+
+    @property
+    def is_removed(self) -> bool:
+        """It has no name any more: it is in the trash, or was."""
+        return self.links == 0 and not self.is_root
+
+
+_OF_OBJECT = ("storage", "key", "digest")
+COUNTED = 1000
+"""Members up to which a collection's subcollections are counted."""
+
+
+def _subcollections() -> ColumnElement[int]:
+    member, its = nodes.alias("member"), names.alias("its")
+    some = select(its.c.node).where(its.c.parent == nodes.c.id).limit(COUNTED + 1).correlate(nodes).subquery("some")
+    is_one = case((member.c.kind == literal("collection"), 1), else_=0)
+    count = case((func.count() > COUNTED, null()), else_=func.coalesce(func.sum(is_one), 0))
+    counted = select(count).select_from(some.join(member, member.c.id == some.c.node)).correlate(nodes)
+    return case((nodes.c.kind == literal("collection"), counted.scalar_subquery()), else_=0)
+
+
+_COLUMNS = (
+    *(nodes.c[name] for name in Inode._fields[:16]),
+    *(objects.c[name] for name in _OF_OBJECT),
+    _subcollections().label("subcollections"),
+)
+_WITH_OBJECT = nodes.outerjoin(objects, objects.c.id == nodes.c.object)
+_NAMED = names.join(nodes, nodes.c.id == names.c.node).outerjoin(objects, objects.c.id == nodes.c.object)
+_BY_ID = Prepared(select(*_COLUMNS).select_from(_WITH_OBJECT).where(nodes.c.id == bindparam("node")))
+_BY_NAME = Prepared(
+    select(*_COLUMNS)
+    .select_from(_NAMED)
+    .where(names.c.parent == bindparam("above"), names.c.name == bindparam("wanted", type_=names.c.name.type))
+)
+_PAGE = Prepared(
+    select(names.c.name, *_COLUMNS)
+    .select_from(_NAMED)
+    .where(names.c.parent == bindparam("above"), names.c.name > bindparam("after", type_=names.c.name.type))
+    .order_by(names.c.name)
+    .limit(bindparam("most"))
+)
+_ROOTS = Prepared(
+    select(buckets.c.name, *_COLUMNS)
+    .select_from(_WITH_OBJECT.join(buckets, buckets.c.id == nodes.c.bucket))
+    .where(nodes.c.is_root, buckets.c.name > bindparam("after", type_=buckets.c.name.type))
+    .order_by(buckets.c.name)
+    .limit(bindparam("most"))
+)
+_ROOT = Prepared(
+    select(*_COLUMNS)
+    .select_from(_WITH_OBJECT.join(buckets, buckets.c.id == nodes.c.bucket))
+    .where(nodes.c.is_root, buckets.c.name == bindparam("wanted", type_=buckets.c.name.type))
+)
+_MEMBER = Prepared(select(names.c.node).where(names.c.parent == bindparam("above")).limit(1))
+_PARENT = Prepared(select(names.c.parent).where(names.c.node == bindparam("member")).limit(1))
+_EPOCH = Instant(0)
+_TOP = Inode(
+    *(TOP, BucketId(0), Kind.COLLECTION.value, 0o755, 1, 0, 0, 0, 0, None),
+    *(_EPOCH, _EPOCH, _EPOCH, None, True, None, None, None, None, None),
+)
+
+
+def find(tx: Transaction, node: NodeId) -> Inode | None:
+    if node == TOP:
+        return _TOP
+    row = tx.first(_BY_ID, {"node": node})
+    return Inode(*row) if row else None
+
+
+def get(tx: Transaction, node: NodeId) -> Inode:
+    """Raises NotFound."""
+    found = find(tx, node)
+    if found is None:
+        raise NotFound("", "was removed")
+    return found
+
+
+def member(tx: Transaction, parent: NodeId, name: str) -> Inode | None:
+    row = tx.first(_ROOT, {"wanted": name}) if parent == TOP else tx.first(_BY_NAME, {"above": parent, "wanted": name})
+    return Inode(*row) if row else None
+
+
+def page(tx: Transaction, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
+    """Members whose names follow `after`, in the order of the names' bytes."""
+    rows = (
+        tx.rows(_ROOTS, {"after": after, "most": limit})
+        if parent == TOP
+        else tx.rows(_PAGE, {"above": parent, "after": after, "most": limit})
+    )
+    return [(row[0], Inode(*row[1:])) for row in rows]
+
+
+def parent(tx: Transaction, node: NodeId) -> NodeId:
+    """The collection above by the node's first name; the list of the buckets where it has none."""
+    row = tx.first(_PARENT, {"member": node})
+    return row[0] if row else TOP
+
+
+def above(tx: Transaction, node: NodeId) -> list[NodeId]:
+    """The collections above a collection."""
+    found: list[NodeId] = []
+    while (up := parent(tx, found[-1] if found else node)) != TOP:
+        found.append(up)
+    return found
+
+
+def is_empty(tx: Transaction, collection: NodeId) -> bool:
+    return tx.first(_MEMBER, {"above": collection}) is None

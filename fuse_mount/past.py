@@ -1,0 +1,114 @@
+"""`.trash` and `.versions` at the mount's top: what was deleted and what was replaced, to read and to take out of.
+
+They are not listed, as snapshots are not elsewhere. A node is known by its path, to which a number is given when it
+is looked up.
+"""
+
+import errno
+import itertools
+import os
+import threading
+from typing import BinaryIO
+
+from core.errors import Forbidden, NotEmpty
+from core.inode_rows import Inode
+from core.inodes import Inodes
+from core.model import Kind, Node, NodeId, Path
+from core.views import View
+
+from .listings import Listing, Member
+from .numbers import ROOT
+
+FIRST = 1 << 61
+LAST = 1 << 62
+
+
+class PastTree:
+    """The views by the names that they have at the mount's top; `within` is the bucket that alone is mounted."""
+
+    def __init__(self, views: dict[str, View], inodes: Inodes, within: str | None) -> None:
+        self._views = views
+        self._inodes = inodes
+        self._within: Path = () if within is None else (within,)
+        self._lock = threading.Lock()
+        self._paths: dict[int, Path] = {}
+        self._numbers: dict[Path, int] = {}
+        self._next = itertools.count(FIRST)
+
+    def has(self, number: int, name: bytes = b"") -> bool:
+        """Whether the number, or the name at the top, is of the past."""
+        return FIRST <= number < LAST or (number == ROOT and name.decode(errors="replace") in self._views)
+
+    def refuse(self, number: int, name: bytes = b"") -> None:
+        """Raises EROFS: what is past is only read, and taken out."""
+        if self.has(number, name):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def lookup(self, parent: int, name: bytes) -> Member:
+        path = (*self._path(parent), name.decode())
+        return self._member(path, self._node(path))
+
+    def get(self, number: int) -> Inode:
+        return _inode(self._node(self._path(number)))
+
+    def open(self, number: int) -> BinaryIO:
+        path = self._path(number)
+        return self._views[path[0]].open(self._node(path))
+
+    def listing(self, number: int) -> Listing:
+        path = self._path(number)
+        pages = self._views[path[0]].children_of(self._node(path))
+        above = ROOT if len(path) == 1 else self._number(path[:-1])
+
+        def page(_after: str, _limit: int) -> list[tuple[str, Member]]:
+            members = next(pages, [])
+            return [(node.name, self._member((*path, node.name), node)) for node in members]
+
+        return Listing(page, number, above)
+
+    def remove(self, parent: int, name: bytes) -> None:
+        """Gone for good."""
+        path = (*self._path(parent), name.decode())
+        view, node = self._views[path[0]], self._node(path)
+        if node.is_collection and any(view.children_of(node)):
+            raise NotEmpty(name.decode())
+        view.delete(self._viewed(path))
+
+    def take_out(self, parent: int, name: bytes, into: NodeId, new_name: bytes) -> None:
+        """Restored, with its uid, versions and properties."""
+        path, target = (*self._path(parent), name.decode()), self._inodes.path(into)
+        if len(path) < 2 or not target:
+            raise Forbidden(path)
+        self._views[path[0]].move(self._viewed(path), (*target, new_name.decode()))
+
+    def _node(self, path: Path) -> Node:
+        return self._views[path[0]].node(self._viewed(path))
+
+    def _viewed(self, path: Path) -> Path:
+        return (*self._views[path[0]].at, *self._within, *path[1:])
+
+    def _path(self, number: int) -> Path:
+        return () if number == ROOT else self._paths[number]
+
+    def _member(self, path: Path, node: Node) -> Member:
+        return self._number(path), _inode(node)
+
+    def _number(self, path: Path) -> int:
+        with self._lock:
+            number = self._numbers.get(path)
+            if number is None:
+                number = self._numbers[path] = next(self._next)
+                self._paths[number] = path
+            return number
+
+
+def _inode(node: Node) -> Inode:
+    """As the kernel sees it: nobody may write."""
+    mode = 0o555 if node.kind is Kind.COLLECTION else node.mode & 0o555
+    content = node.content
+    return Inode(
+        *(node.id, node.bucket, node.kind.value, mode, 1, node.size, node.uid_number, node.gid_number, 0),
+        *(node.target or None, node.created, node.modified, node.modified, None, False, node.object),
+        *((content.storage, content.key, content.digest) if content else (None, None, None)),
+        None,
+    )

@@ -1,0 +1,257 @@
+"""The tree by node ids, on both databases; every test ends with `verify`."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.errors import AlreadyExists, InvalidMove, InvalidPath, Locked, NotEmpty, NotFound, QuotaExceeded
+from core.inode_rows import TOP, Inode
+from core.inodes import Inodes
+from core.leftovers import Leftovers
+from core.model import OPERATOR, Instant, Kind, LockRequest, NodeId
+from core.namespace import Namespace
+from core.policy import BucketPolicy
+from core.store import Store
+from tests.core.conftest import OpenStore
+from tests.parts import stores
+
+LARGE = os.urandom(200_000)
+
+
+@pytest.fixture
+def inodes(store: Store) -> Inodes:
+    return store.inodes(OPERATOR)
+
+
+@pytest.fixture
+def top(inodes: Inodes) -> NodeId:
+    found = inodes.member(TOP, "files")
+    assert found
+    return found.id
+
+
+def make(inodes: Inodes, parent: NodeId, name: str, kind: Kind = Kind.FILE) -> Inode:
+    return inodes.make(parent, name, kind, mode=0o644, uid=0, gid=0)
+
+
+def write(inodes: Inodes, inode: Inode, content: bytes) -> Inode:
+    draft = inodes.draft(inode)
+    draft.write(content, 0)
+    try:
+        return inodes.write(inode.id, draft, None, durable=False)
+    finally:
+        draft.discard()
+
+
+def content(inodes: Inodes, inode: Inode | None) -> bytes:
+    assert inode
+    with inodes.open(inode) as reader:
+        return reader.read()
+
+
+def test_what_is_made_by_ids_is_there_by_paths(inodes: Inodes, ann: Namespace, top: NodeId):
+    made = make(inodes, make(inodes, top, "d", Kind.COLLECTION).id, "f.txt")
+
+    write(inodes, made, b"hello")
+
+    node = ann.node(("files", "d", "f.txt"))
+    assert (node.id, node.size, node.media_type) == (made.id, 5, "text/plain")
+    assert ann.open(node).read() == b"hello"
+
+
+def test_a_collection_is_read_in_pages_by_name(inodes: Inodes, top: NodeId):
+    for name in "bca":
+        make(inodes, top, name)
+
+    assert [name for name, _ in inodes.members(top, "", 2)] == ["a", "b"]
+    assert [name for name, _ in inodes.members(top, "b", 2)] == ["c"]
+
+
+def test_a_name_that_is_taken_stays(inodes: Inodes, top: NodeId):
+    make(inodes, top, "f")
+
+    with pytest.raises(AlreadyExists):
+        make(inodes, top, "f", Kind.COLLECTION)
+
+
+def test_a_second_name_counts_and_keeps_the_node(inodes: Inodes, top: NodeId):
+    made = write(inodes, make(inodes, top, "f"), b"shared")
+
+    assert inodes.link(made.id, top, "g").links == 2
+    inodes.remove(top, "f", collection=False)
+
+    left = inodes.member(top, "g")
+    assert left
+    assert left.links == 1
+    assert content(inodes, left) == b"shared"
+
+
+def test_a_file_renamed_over_another_is_a_new_version_of_it(inodes: Inodes, ann: Namespace, store: Store, top: NodeId):
+    write(inodes, make(inodes, top, "f.html"), b"old")
+    uid = ann.node(("files", "f.html")).uid
+    write(inodes, make(inodes, top, "f.tmp"), b"new")
+
+    inodes.rename(top, "f.tmp", top, "f.html", replace=True)
+
+    node = ann.node(("files", "f.html"))
+    assert (node.uid, node.media_type) == (uid, "text/html")
+    assert ann.open(node).read() == b"new"
+    assert [version.size for version in store.recovery(stores.ANN).versions(("files", "f.html"))] == [3]
+
+
+def test_two_nodes_exchange_their_names(inodes: Inodes, top: NodeId):
+    file = write(inodes, make(inodes, top, "f"), b"file")
+    folder = make(inodes, top, "d", Kind.COLLECTION)
+    inner = make(inodes, folder.id, "inner")
+
+    inodes.exchange(top, "f", top, "d")
+
+    found = inodes.member(top, "f"), inodes.member(top, "d")
+    assert [inode and inode.id for inode in found] == [folder.id, file.id]
+    assert inodes.member(folder.id, "inner") == inner
+
+
+def test_a_collection_does_not_come_to_lie_in_itself(inodes: Inodes, top: NodeId):
+    folder = make(inodes, top, "d", Kind.COLLECTION)
+    below = make(inodes, folder.id, "below", Kind.COLLECTION)
+
+    with pytest.raises(InvalidPath):
+        inodes.rename(top, "d", below.id, "d", replace=True)
+
+
+def test_what_has_members_is_neither_removed_nor_replaced(inodes: Inodes, top: NodeId):
+    folder = make(inodes, top, "d", Kind.COLLECTION)
+    make(inodes, folder.id, "f")
+    make(inodes, top, "e", Kind.COLLECTION)
+
+    with pytest.raises(NotEmpty):
+        inodes.remove(top, "d", collection=True)
+    with pytest.raises(NotEmpty):
+        inodes.rename(top, "e", top, "d", replace=True)
+
+
+def test_nothing_is_made_in_what_was_removed(inodes: Inodes, top: NodeId):
+    folder = make(inodes, top, "d", Kind.COLLECTION)
+    inodes.remove(top, "d", collection=True)
+
+    with pytest.raises(NotFound):
+        make(inodes, folder.id, "f")
+
+
+def test_a_bucket_without_trash_keeps_nothing_and_touches_what_it_held(checked: OpenStore):
+    store = checked(quick=BucketPolicy(trash=None))
+    inodes = store.inodes(OPERATOR)
+    top = inodes.member(TOP, "quick")
+    assert top
+    write(inodes, make(inodes, top.id, "f"), LARGE)
+
+    inodes.remove(top.id, "f", collection=False)
+
+    usage = {bucket.bucket: bucket for bucket in store.usage()}["quick"]
+    assert (usage.files, usage.logical_bytes) == (0, 0)
+    assert store.collect_garbage(grace=0, retention=0).purged >= 1
+
+
+def test_buckets_are_apart(checked: OpenStore):
+    store = checked(other=BucketPolicy())
+    inodes = store.inodes(OPERATOR)
+    here, there = inodes.member(TOP, "files"), inodes.member(TOP, "other")
+    assert here
+    assert there
+    made = make(inodes, here.id, "f")
+
+    with pytest.raises(InvalidMove):
+        inodes.rename(here.id, "f", there.id, "f", replace=True)
+    with pytest.raises(InvalidMove):
+        inodes.link(made.id, there.id, "f")
+
+
+def test_a_lock_stands_in_the_way_of_all_changes(inodes: Inodes, ann: Namespace, top: NodeId):
+    made = write(inodes, make(inodes, top, "f"), b"locked")
+    ann.lock(("files", "f"), LockRequest())
+
+    with pytest.raises(Locked):
+        inodes.check_writable(made.id)
+    with pytest.raises(Locked):
+        write(inodes, made, b"changed")
+    with pytest.raises(Locked):
+        inodes.remove(top, "f", collection=False)
+    with pytest.raises(Locked):
+        inodes.rename(top, "f", top, "g", replace=True)
+
+
+def test_the_quota_counts(checked: OpenStore):
+    store = checked(small=BucketPolicy(quota=100_000))
+    inodes = store.inodes(OPERATOR)
+    top = inodes.member(TOP, "small")
+    assert top
+    made = make(inodes, top.id, "f")
+
+    with pytest.raises(QuotaExceeded):
+        write(inodes, made, LARGE)
+
+    assert content(inodes, inodes.find(made.id)) == b""
+
+
+def test_times_are_exact_before_and_after_1970(inodes: Inodes, top: NodeId):
+    made = make(inodes, top, "f")
+
+    changed = inodes.change(made.id, modified=-1_000_000_001, accessed=4_102_444_800_000_000_001)
+
+    assert (changed.modified, changed.accessed) == (-1_000_000_001, 4_102_444_800_000_000_001)
+
+
+def test_a_draft_written_anywhere_has_the_bytes_of_all_writes(inodes: Inodes, top: NodeId):
+    made = write(inodes, make(inodes, top, "f"), LARGE)
+    draft = inodes.draft(made)
+    with inodes.open(made) as reader:
+        draft.start_from(reader.fileno(), made.size)
+
+    draft.write(b"middle", 100_000)
+    draft.punch(10, 20)
+    draft.truncate(150_000)
+    inodes.write(made.id, draft, Instant(7), durable=True)
+    draft.discard()
+
+    expected = bytearray(LARGE[:150_000])
+    expected[100_000:100_006], expected[10:30] = b"middle", bytes(20)
+    found = inodes.find(made.id)
+    assert found
+    assert found.modified == 7
+    assert content(inodes, found) == expected
+
+
+def test_a_kept_draft_is_published_once_its_owner_is_gone(inodes: Inodes, store: Store, top: NodeId, tmp_path: Path):
+    made = make(inodes, top, "f")
+    draft = inodes.draft(made)
+    draft.write(b"promised", 0)
+    inodes.keep(made, draft, Instant(5))
+    leftovers: Leftovers = store.leftovers
+    assert leftovers.publish(inodes) == []
+    assert [kept.path for kept in leftovers.listed()] == [("files", "f")]
+
+    draft.leave()
+    assert leftovers.publish(inodes) == []
+
+    found = inodes.find(made.id)
+    assert content(inodes, found) == b"promised"
+    assert leftovers.listed() == []
+    assert not list(tmp_path.rglob("kept.*"))
+
+
+def test_a_kept_draft_survives_the_opening_of_its_directory(
+    inodes: Inodes, checked: OpenStore, store: Store, top: NodeId
+):
+    made = make(inodes, top, "f")
+    draft = inodes.draft(made)
+    draft.write(LARGE, 0)
+    inodes.keep(made, draft, None, "the storage is down")
+    draft.leave()
+
+    other = checked()
+
+    (kept,) = other.leftovers.listed()
+    assert (kept.size, kept.error) == (len(LARGE), "the storage is down")
+    assert other.leftovers.publish(inodes) == []
+    assert content(inodes, inodes.find(made.id)) == LARGE
