@@ -41,11 +41,6 @@ class Archive(Protocol):
         ...
 
 
-def archive_at(where: str) -> Archive:
-    """The archive in a directory. Raises Unusable."""
-    return DirectoryArchive(Path(where))
-
-
 def blob_name(digest: Digest) -> str:
     return f"blobs/{digest[:2]}/{digest[2:4]}/{digest}"
 

@@ -118,8 +118,8 @@ class Attachments:
             place = places.resolve(tx, home[:length])
             if len(home) == 3 and home[1] == UNATTACHED and place and place.node is None and place.parent:
                 seq = buckets.advance(tx, place.bucket)
-                values = {"kind": Kind.COLLECTION, "mode": 0o755}
-                tree.add(tx, place.bucket.id, place.parent, home[length - 1], seq, **values)
+                name = home[length - 1]
+                tree.add(tx, place.bucket.id, place.parent, name, seq, kind=Kind.COLLECTION, mode=0o755)
         place = places.resolve(tx, home)
         if place is None or place.node is None or not place.node.is_collection:
             raise NoParent(home, "is no collection")

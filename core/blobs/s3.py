@@ -146,6 +146,11 @@ class S3Blobs:
             _QueryAuth(credentials.get_frozen_credentials(), region, seconds, at).add_auth(request)
         return cast("str", request.url)
 
+    @property
+    def place(self) -> Place:
+        """Where it is, for what else there is to keep on an S3 server."""
+        return self._at
+
     @cached_property
     def _at(self) -> Place:
         with self._words(""):

@@ -1,8 +1,10 @@
 """`davstore backup` and `davstore restore`: a copy of everything, taken while the server runs, and the way back."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ from . import output
 from .installation import Config, Data, Json, load, opened, unusable
 
 if TYPE_CHECKING:
+    from core.archives import Archive
     from core.backup import Progress
     from core.model import Digest
     from core.snapshots import Snapshot
@@ -27,10 +30,8 @@ Partial = Annotated[bool, typer.Option("--partial", help="Go on without contents
 
 def backup(where: Where, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Add a snapshot of everything to an archive, copying only contents that it does not have."""
-    from core.archives import archive_at
-
     with opened(data, config) as store, progress("Copying", shown=not json) as show:
-        saved = store.back_up(archive_at(where), show)
+        saved = store.back_up(_archive(where), show)
     snapshot = saved.snapshot
     if json:
         output.as_json(asdict(saved))
@@ -51,11 +52,10 @@ def restore(
     config: Config = None,
 ) -> None:
     """Make a store of a snapshot, in an empty data directory or database."""
-    from core.archives import archive_at
     from core.restoring import restore as restored
     from core.snapshots import names, read
 
-    archive = archive_at(where)
+    archive = _archive(where)
     if listing:
         _list([read(archive, name) for name in names(archive)], json)
         return
@@ -69,6 +69,16 @@ def restore(
         tables = result.snapshot.tables
         output.say(f"Restored {tables['nodes']} nodes in {tables['buckets']} buckets, as of {result.snapshot.name}.")
     _fail(result.lost, "has no bytes in the backup; an upload of the same content repairs it")
+
+
+def _archive(where: str) -> "Archive":
+    if where.startswith("s3://"):
+        from core.s3_archive import S3Archive
+
+        return S3Archive(where, os.environ)
+    from core.archives import DirectoryArchive
+
+    return DirectoryArchive(Path(where))
 
 
 def _list(known: "list[Snapshot]", json: bool) -> None:
