@@ -11,6 +11,7 @@ from tests.assets.conftest import (  # noqa: F401 - fixtures
     nobody,
     opened,
     people,
+    secrets,
     to_readers,
     to_users,
 )

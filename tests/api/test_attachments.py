@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from core.assets import Assets
+from core.errors import StorageUnavailable
 from core.policy import BucketPolicy
 from core.store import Store
 from tests.api.conftest import API, attach, call, code, document, told
@@ -369,3 +371,20 @@ def test_another_sites_page_uses_nobodys_kept_password(alice: Dav, headers: dict
 
     assert code(answer) == (403, "FORBIDDEN")
     assert alice("POST", f"{API}/attachments?filename=a", b"x", origin="http://dav.example").status == 201
+
+
+@pytest.mark.expects_log("no answer")
+def test_m18_a_storage_that_does_not_answer_is_told_and_asked_again(
+    alice: Dav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = attach(alice)
+
+    def fail(*_: object) -> None:
+        raise StorageUnavailable("/srv/blobs", "no answer")
+
+    monkeypatch.setattr(Assets, "file", fail)
+    answer = call(alice, "GET", f"/attachments/{made['id']}")
+
+    assert code(answer) == (503, "STORAGE_UNAVAILABLE")
+    assert answer.header("Retry-After") == "10"
+    assert b"/srv" not in answer.body

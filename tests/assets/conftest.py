@@ -1,5 +1,6 @@
 """People, documents of theirs, and a client for each."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,14 +19,21 @@ OWN = "{urn:davstore:}"
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with an administrator and two users."""
+    """A data directory with an administrator and two users; beside it app passwords, which take no time to check."""
     data = tmp_path_factory.mktemp("people") / "data"
     made = store.open(Settings(data=data))
     made.accounts.first_admin(PASSWORDS["admin"])
     for name in ("alice", "bob"):
         made.accounts.add(name, PASSWORDS[name])
+    secrets = {name: made.app_passwords.create(name, "tests")[1] for name in PASSWORDS}
+    data.with_suffix(".json").write_text(json.dumps(secrets))
     made.close()
     return data
+
+
+@pytest.fixture(scope="session")
+def secrets(people: Path) -> dict[str, str]:
+    return json.loads(people.with_suffix(".json").read_text())
 
 
 @pytest.fixture
@@ -41,22 +49,23 @@ def opened(people: Path, tmp_path: Path) -> Iterator[Store]:
     assert not list(data.rglob("draft.*"))
 
 
-def everybody(server: Application) -> dict[str, Dav]:
+def everybody(server: Application, secrets: Mapping[str, str]) -> dict[str, Dav]:
     """A client for each, and one for nobody."""
     nobody = Dav(server)
-    return {"nobody": nobody} | {name: nobody.signed_in(name, secret) for name, secret in PASSWORDS.items()}
+    return {"nobody": nobody} | {name: nobody.signed_in(name, secret) for name, secret in secrets.items()}
 
 
 @pytest.fixture
-def to_readers(opened: Store) -> Mapping[str, Dav]:
+def to_readers(opened: Store, secrets: Mapping[str, str]) -> Mapping[str, Dav]:
     """Everybody's clients, of a server that lets nobody in particular read."""
-    return everybody(application(opened, opened.settings.model_copy(update={"server": Server(anonymous="read")})))
+    open_to_all = opened.settings.model_copy(update={"server": Server(anonymous="read")})
+    return everybody(application(opened, open_to_all), secrets)
 
 
 @pytest.fixture
-def to_users(opened: Store) -> Mapping[str, Dav]:
+def to_users(opened: Store, secrets: Mapping[str, str]) -> Mapping[str, Dav]:
     """Everybody's clients, of a server that lets users in only."""
-    return everybody(application(opened, opened.settings))
+    return everybody(application(opened, opened.settings), secrets)
 
 
 @pytest.fixture

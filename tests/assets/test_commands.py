@@ -59,7 +59,7 @@ def test_what_cannot_be_set_is_refused_with_the_reason(
 def test_app_passwords_are_made_listed_and_taken_back(davstore: Davstore, nobody: Dav) -> None:
     secret = davstore("app-password", "create", "alice", "phone").stdout.strip()
     assert nobody.signed_in("alice", secret)("GET", "/files/").status == 200
-    [made] = json.loads(davstore("app-password", "ls", "alice", "--json").stdout)
+    made, _ = json.loads(davstore("app-password", "ls", "alice", "--json").stdout)
     assert made["label"] == "phone"
     assert secret not in davstore("app-password", "ls", "alice").stdout
 
