@@ -21,6 +21,10 @@ ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "admin", "correct horse"
 UNEXPECTED = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^Traceback |^Exception ignored|\w+Warning: ")
 
+CHAINS = ("The above exception ", "During handling of the above ")
+CAUSE = re.compile(r"[A-Za-z_][\w.]*(: |$)")
+"""A traceback's last line; in a chain of them others follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -165,7 +169,7 @@ def unexpected(lines: Iterable[str], expected: Sequence[str]) -> list[str]:
     found: list[str] = []
     is_forgiven = False
     for line in lines:
-        if line.startswith((" ", "Traceback ")) and is_forgiven:
+        if is_forgiven and (not line or line.startswith((" ", "Traceback ", *CHAINS)) or CAUSE.match(line)):
             continue
         is_forgiven = any(re.search(pattern, line) for pattern in expected)
         if UNEXPECTED.search(line) and not is_forgiven:
