@@ -52,7 +52,7 @@ class Inode(NamedTuple):
 
 
 _OF_OBJECT = ("storage", "key", "digest")
-COUNTED = 1000
+COUNTED = 64
 """Members up to which a collection's subcollections are counted."""
 
 
