@@ -1,7 +1,8 @@
 """The namespace over HTTP: a socket to a server, and the statuses of docs/design.md, section 7."""
 
 import http.client
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
@@ -32,15 +33,19 @@ WANTED = (
 
 
 class DavDriver:
-    """`store` is the server's own, opened a second time to look at what WebDAV does not show."""
+    """`store` is the servers' own, opened once more to look at what WebDAV does not show. They are asked in turn."""
 
-    def __init__(self, server: DavServer, store: Store, passwords: Mapping[str, str]) -> None:
+    def __init__(self, servers: Sequence[DavServer], store: Store, passwords: Mapping[str, str]) -> None:
         self.store = store
         self._passwords = passwords
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=server.patience)
+        self._connections = [
+            http.client.HTTPConnection("127.0.0.1", server.port, timeout=server.patience) for server in servers
+        ]
+        self._turns = cycle(self._connections)
 
     def close(self) -> None:
-        self._connection.close()
+        for connection in self._connections:
+            connection.close()
 
     def words(self, verb: str, reasons: set[str]) -> set[str]:
         """To refresh a lock its token is a condition too, which fails where there is nothing."""
@@ -122,8 +127,9 @@ class DavDriver:
     ) -> Answer:
         """Raises Refused with the status, or with that of the one resource that a 207 tells of."""
         sent = {"Authorization": basic(by, self._passwords[by]), **(headers or {})}
-        self._connection.request(method, _target(path), body, sent)
-        response = self._connection.getresponse()
+        connection = next(self._turns)
+        connection.request(method, _target(path), body, sent)
+        response = connection.getresponse()
         answer = Answer(response.status, response.headers, response.read())
         if answer.status >= 400:
             raise Refused({str(answer.status)})
