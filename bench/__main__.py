@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import quantiles
 
-from bench import fuse, media
+from bench import fuse, media, peers
 from bench.wire import Connection
 from tests.parts.processes import free_port
 
@@ -118,4 +118,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["peers"]:
+        peers.main(sys.argv[2:])
+    else:
+        main()

@@ -16,7 +16,9 @@ class Connection:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Basic {credentials}\r\n"
+        authorization = f"Authorization: Basic {credentials}\r\n" if user else ""
+        self._head = f"Host: 127.0.0.1:{port}\r\n{authorization}"
+        self._answered = b""
 
     def ask(self, method: str, path: str, status: int, body: bytes = b"", headers: str = "") -> int:
         """Sends a request and returns its answer's body in bytes; another status than expected ends the run."""
@@ -24,10 +26,16 @@ class Connection:
         self._socket.sendall(head.encode() + body)
         answer = self._read_until(b"", b"\r\n\r\n")
         head_bytes, _, rest = answer.partition(b"\r\n\r\n")
+        self._answered = head_bytes
         given = int(head_bytes.split(b" ", 2)[1])
         if given != status:
             raise SystemExit(f"{method} {path} was answered {given}, not {status}: {rest[:200]!r}")
-        return self._body(head_bytes, rest)
+        return 0 if method == "HEAD" or status in {204, 304} else self._body(head_bytes, rest)
+
+    def header(self, name: str) -> str:
+        """A field of the last answer."""
+        lines = (line.partition(b":") for line in self._answered.split(b"\r\n"))
+        return next((value.strip().decode() for key, _, value in lines if key.decode().lower() == name.lower()), "")
 
     def close(self) -> None:
         self._socket.close()

@@ -6,6 +6,7 @@ raise StorageUnavailable; the other refusals are named where they are not plain 
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import BinaryIO
@@ -32,6 +33,7 @@ from .model import (
     Bucket,
     BucketId,
     Caller,
+    Digest,
     Expect,
     Instant,
     Kind,
@@ -50,7 +52,7 @@ from .objects import BlobNeeded
 from .pictures import Picture
 from .places import Place
 from .schema import nodes
-from .staging import Draft, Sealable, translated
+from .staging import Draft, Sealable, Sealed, translated
 
 PAGE = 1000
 EXECUTE = 0o111
@@ -219,6 +221,31 @@ class Namespace:
                 return files.write(tx, self.caller, path, content, blob, media_type, modified, expect, expires)
 
         return crossing.with_bytes(attempt)
+
+    def put_known(
+        self,
+        path: Path,
+        digest: Digest,
+        size: int,
+        *,
+        media_type: str = "",
+        modified: Instant | None = None,
+        expires: Instant | timedelta | None = None,
+        expect: Expect = ANYTHING,
+    ) -> Outcome | None:
+        """As `put`, of a content that the caller can read in the bucket already. None where the bytes are needed: what
+        the caller may not read is as unknown as what is not there (I9)."""
+        guards.writable(path, self.caller, deep=0)
+        bucket, content = self._home(path), Sealed(digest, size, None, None, {"sha256": digest})
+        if bucket.types:
+            return None
+        with self.database.read() as tx:
+            if not reach.shows(tx, self.caller, bucket, digest, size):
+                return None
+        with suppress(BlobNeeded), self.database.write(bucket.id) as tx:
+            if reach.shows(tx, self.caller, bucket, digest, size):
+                return files.write(tx, self.caller, path, content, None, media_type, modified, expect, expires)
+        return None
 
     def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
         """Raises AlreadyExists, NoParent."""

@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, literal, select, text
 
 from . import tree
 from .database import AnyRow, Query, Transaction
-from .model import Access, Caller, Node, NodeId, Path
-from .schema import RULED, buckets, names, nodes
+from .model import Access, Bucket, Caller, Digest, Node, NodeId, Path
+from .objects import is_sound
+from .schema import RULED, buckets, names, nodes, objects
 
 PAGE = 200
 DEEPEST = 4096
@@ -35,6 +36,13 @@ def showings(tx: Transaction, which: ColumnElement[bool]) -> Iterator[Showing]:
         yield from (showing for showing in page if showing)
         if len(page) < PAGE:
             return
+
+
+def shows(tx: Transaction, caller: Caller, bucket: Bucket, digest: Digest, size: int) -> bool:
+    """Whether the caller can read this content at some path of the bucket, and it is believed healthy."""
+    same = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.dedup_key == digest)
+    same = same.where(objects.c.size == size, is_sound(objects))
+    return any(showing.access.readable(caller) for showing in showings(tx, nodes.c.object.in_(same)))
 
 
 def below(tx: Transaction, top: NodeId) -> list[Access]:

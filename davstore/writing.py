@@ -1,11 +1,12 @@
 """PUT, MKCOL, DELETE, COPY and MOVE (RFC 4918, sections 9.3, 9.6 to 9.9; RFC 9110, section 9.3.4)."""
 
 import math
+from datetime import timedelta
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_MEDIATYPE_NOT_SUPPORTED, DAVError
 
 from core.errors import IsACollection
-from core.model import SECOND, Expect, Instant, Node, Path
+from core.model import SECOND, Digest, Expect, Instant, Node, Outcome, Path
 
 from . import conditions, digests
 from .addresses import resolved
@@ -27,6 +28,8 @@ def put(request: Request) -> Response:
     announced, expires = digests.claims(request), lifetime(request)
     namespace, path, expect = request.namespace, request.path, request.expect
     namespace.check_put(path, size=_announced_size(request), media_type=request.header("Content-Type"), expect=expect)
+    if known := _without_body(request, announced, expires):
+        return _written(known.node, known.created, _modified(request))
     with namespace.stage(path, also=sorted({claim.algorithm for claim in announced} - {"sha256"})) as draft:
         for block in request.blocks():
             draft.write(block)
@@ -35,6 +38,28 @@ def put(request: Request) -> Response:
         media_type = request.header("Content-Type")
         outcome = namespace.put(path, draft, media_type=media_type, modified=modified, expires=expires, expect=expect)
     return _written(outcome.node, outcome.created, modified)
+
+
+def _without_body(
+    request: Request, announced: tuple[digests.Claim, ...], expires: Instant | timedelta | None
+) -> Outcome | None:
+    """What a PUT comes to whose client waits to be asked for its body, and says the SHA-256 of a content that the
+    caller can read already; None where the body is needed."""
+    values = {claim.value for claim in announced if claim.algorithm == "sha256"}
+    is_told = len(values) == 1 and all(claim.algorithm == "sha256" for claim in announced)
+    size = request.declared_length
+    waits = request.header("Expect").lower() == "100-continue" and request.header("Repr-Digest")
+    if not (is_told and waits and size):
+        return None
+    return request.namespace.put_known(
+        request.path,
+        Digest(values.pop().hex()),
+        size,
+        media_type=request.header("Content-Type"),
+        modified=_modified(request),
+        expires=expires,
+        expect=request.expect,
+    )
 
 
 def make_collection(request: Request) -> Response:

@@ -1,0 +1,197 @@
+"""The servers that `python -m bench peers` compares, each with its usual settings on a folder and a port of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.parts.processes import free_port
+
+PASSWORD = "bench"
+MODULES = Path("/usr/lib/apache2/modules")
+NGINX_DAV = Path("/usr/lib/nginx/modules/ngx_http_dav_ext_module.so")
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    durability: str
+    command: Callable[[Path, int], list[str]]
+    root: str = "/"
+    user: str = ""
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+class Running:
+    """A server's processes."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server, self.port = server, free_port()
+        (folder / "data").mkdir(parents=True)
+        command = server.command(folder, self.port)
+        self._log = (folder / "log").open("w")
+        environ = os.environ | dict(server.environ)
+        self._process = subprocess.Popen(
+            command, stdout=self._log, stderr=self._log, env=environ, cwd=_cwd(server, folder)
+        )
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def cpu(self) -> float:
+        """Seconds that its processes have had."""
+        ticks = 0
+        for pid in _family(self._process.pid):
+            fields = _read(pid, "stat").rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:13])) if fields else 0
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """MiB of all its processes; pages that they share count once."""
+        lines = [line for pid in _family(self._process.pid) for line in _read(pid, "smaps_rollup").splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) >> 10
+
+
+def found() -> list[Server]:
+    """davstore first, then every peer that is installed."""
+    own = Server(
+        "davstore", "each write on disk", _davstore, "/files/", "admin", (("DAVSTORE_ADMIN_PASSWORD", PASSWORD),)
+    )
+    lazy = (("DAVSTORE_ADMIN_PASSWORD", PASSWORD), ("DAVSTORE_DATABASE__DURABILITY", "os"))
+    servers = [own, Server("davstore, os", "left to the system", _davstore, "/files/", "admin", lazy)]
+    for name, program, command in (
+        ("Apache", "apache2", _apache),
+        ("nginx", "nginx", _nginx),
+        ("rclone", "rclone", _rclone),
+        ("SeaweedFS", "weed", _weed),
+        ("WsgiDAV", "wsgidav", _wsgidav),
+    ):
+        if _program(program) and (program != "nginx" or NGINX_DAV.exists()):
+            servers.append(Server(name, "left to the system", command))
+    return servers
+
+
+def _davstore(folder: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", "davstore", "serve", "--data", str(folder / "data"), "--port", str(port)]
+
+
+def _apache(folder: Path, port: int) -> list[str]:
+    locks = folder / "locks"
+    locks.mkdir()
+    user = ""
+    if os.geteuid() == 0:
+        user = "User www-data\nGroup www-data\n"
+        for each in (locks, folder / "data"):
+            shutil.chown(each, "www-data", "www-data")
+    names = ("mpm_event", "authz_core", "mime", "dir", "dav", "dav_fs")
+    load = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names)
+    settings = folder / "apache.conf"
+    settings.write_text(
+        f"{load}\n{user}ServerName 127.0.0.1\nServerRoot {folder}\nListen 127.0.0.1:{port}\nPidFile {folder}/pid\n"
+        f"DefaultRuntimeDir {folder}\nMutex file:{locks} default\nErrorLog {folder}/error.log\n"
+        "TypesConfig /etc/mime.types\nMaxKeepAliveRequests 0\nLimitXMLRequestBody 0\nLimitRequestBody 0\n"
+        f"DAVLockDB {locks}/db\nDocumentRoot {folder}/data\n"
+        f"<Directory {folder}/data>\nRequire all granted\nAllowOverride None\nDav On\n</Directory>\n"
+    )
+    return [_program("apache2"), "-f", str(settings), "-DFOREGROUND"]
+
+
+def _nginx(folder: Path, port: int) -> list[str]:
+    settings = folder / "nginx.conf"
+    temporary = "".join(
+        f"{what}_temp_path {folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    settings.write_text(
+        f"load_module {NGINX_DAV};\n{'user root;' if os.geteuid() == 0 else ''}\ndaemon off; worker_processes auto;\n"
+        f"pid {folder}/pid; error_log {folder}/error.log;\nevents {{ worker_connections 1024; }}\nhttp {{\n"
+        f"access_log off; sendfile on; keepalive_requests 100000000; client_max_body_size 0; {temporary}\n"
+        f"dav_ext_lock_zone zone=locks:10m;\nserver {{ listen 127.0.0.1:{port}; location / {{ root {folder}/data;\n"
+        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK;\n"
+        "dav_ext_lock zone=locks; create_full_put_path on; } } }\n"
+    )
+    return [_program("nginx"), "-c", str(settings), "-e", f"{folder}/error.log"]
+
+
+def _rclone(folder: Path, port: int) -> list[str]:
+    (folder / "rclone.conf").touch()
+    address = ["--addr", f"127.0.0.1:{port}", "--config", str(folder / "rclone.conf")]
+    return [_program("rclone"), "serve", "webdav", str(folder / "data"), *address, "--cache-dir", str(folder / "cache")]
+
+
+def _weed(folder: Path, port: int) -> list[str]:
+    ports = {
+        what: free_port() for what in ("master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "grpc")
+    }
+    listening = [f"-{what}.port={ports[what]}" for what in ("master", "volume", "filer")]
+    listening += [f"-{what}={ports[what]}" for what in ("master.port.grpc", "volume.port.grpc")]
+    listening += [f"-filer.port.grpc={ports['grpc']}", f"-filer.localSocket={folder}/filer.sock"]
+    own = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.preStopSeconds=0"]
+    dav = ["-filer", "-webdav", f"-webdav.port={port}", f"-webdav.cacheDir={folder}"]
+    return [_program("weed"), "server", f"-dir={folder / 'data'}", *own, *listening, *dav]
+
+
+def _wsgidav(folder: Path, port: int) -> list[str]:
+    settings = folder / "wsgidav.json"
+    settings.write_text(
+        json.dumps(
+            {
+                "server": "cheroot",
+                "host": "127.0.0.1",
+                "port": port,
+                "provider_mapping": {"/": str(folder / "data")},
+                "simple_dc": {"user_mapping": {"*": True}},
+                "property_manager": True,
+                "lock_storage": True,
+                "verbose": 1,
+                "logging": {"enable": False},
+            }
+        )
+    )
+    return [_program("wsgidav"), "--config", str(settings)]
+
+
+def _cwd(server: Server, folder: Path) -> Path:
+    return Path.cwd() if server.name.startswith("davstore") else folder
+
+
+def _program(name: str) -> str:
+    """Beside this interpreter, or on the path."""
+    places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"))
+    return shutil.which(name, path=places) or ""
+
+
+def _family(pid: int) -> list[int]:
+    children = _read(pid, f"task/{pid}/children").split()
+    return [pid, *(each for child in children for each in _family(int(child)))]
+
+
+def _read(pid: int, what: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{what}").read_text()
+    except OSError:
+        return ""
+
+
+def wait(running: Running, is_up: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and running.is_alive:
+        if is_up():
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"{running.server.name} does not answer")
