@@ -34,6 +34,11 @@ class Cutter:
         """Once: the server gets it, the client never gets the answer."""
         self._moment, self._delivers = moment, True
 
+    def cut_all(self) -> None:
+        """Every connection that there is ends now."""
+        for each in list(self._open):
+            _end(each)
+
     def __enter__(self) -> Self:
         self._start(self._accept)
         return self
@@ -56,7 +61,11 @@ class Cutter:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._server))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
                 self._open |= {client, server}
                 muted = threading.Event()
                 self._start(self._up, client, server, muted)

@@ -55,6 +55,14 @@ class Cluster:
         self._process.wait(PATIENCE)
         processes.lasting.discard(self._process.pid)
 
+    def kill9(self) -> None:
+        """Without a word, all of it; `start` lets it recover."""
+        pids = processes.tree(self._process.pid)
+        processes.kill(pids)
+        self._process.wait(PATIENCE)
+        processes.lasting.discard(self._process.pid)
+        assert processes.ended(pids)
+
     def create(self, template: str = "template0") -> str:
         """A fresh database's name; `template` is that of one to which nobody is connected."""
         name = f"t{uuid4().hex}"

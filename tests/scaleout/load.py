@@ -27,7 +27,8 @@ class Load:
         self.statuses: Counter[int] = Counter()
         self.broken = 0
         self.wrong: list[str] = []
-        self.unanswered: list[float] = []
+        self.unretried = 0
+        """Answers of 503 that did not say when to try again."""
         self._port = port
         self._top = top
         self._pause = pause
@@ -66,12 +67,13 @@ class Load:
                     self._step(drive, client, n)
                 return
             self.broken += 1
-            self.unanswered.append(time.monotonic())
 
     def _step(self, drive: Drive, client: int, n: int) -> None:
         path, data = f"{self._top}/{client}-{n}", SMALL % (n, client) + (LARGE if n % 4 == 0 else b"")
-        status = drive.ask("PUT", path, data).status
+        answer = drive.ask("PUT", path, data)
+        status = answer.status
         self.statuses[status] += 1
+        self.unretried += status == UNAVAILABLE and "Retry-After" not in answer.headers
         if status == CREATED:
             self.written[path] = hashlib.sha256(data).hexdigest()
             read = drive.ask("GET", path)
