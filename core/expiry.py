@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, or_, select, update
 
-from . import buckets, subtrees, tree
+from . import buckets, forgetting, subtrees, tree
 from .batches import among
 from .database import Database, Query, Transaction
 from .model import Bucket, Caller, NodeId
@@ -33,9 +33,10 @@ def expire(database: Database, tempo: Tempo = FLAT_OUT) -> Expired:
         over = list(tx.execute(select(trash.c.uid).where(trash.c.until <= tx.now)).scalars())
         every = buckets.every(tx)
     recovery = Recovery(database, Caller("collector", admin=True))
+    forgetting.finish(database, tempo)
     emptied = 0
     for uid in over:
-        emptied += recovery.forget(uid)
+        emptied += recovery.forget(uid, tempo)
         tempo.between()
     return Expired(
         trash=emptied,

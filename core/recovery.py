@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from . import buckets, guards, locks, media, objects, relocation, trash, tree, versions
+from . import buckets, forgetting, guards, locks, media, objects, relocation, trash, tree, versions
 from .database import AnyRow, Database, Transaction
 from .errors import AlreadyExists, Corrupt, Forbidden, NotACollection, NotFound
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId, Path, Trashed, Version
 from .places import Place
 from .schema import objects as object_rows
-from .subtrees import drop
+from .tempo import FLAT_OUT, Tempo
 from .uids import is_uid
 
 
@@ -68,25 +68,26 @@ class Recovery:
         return place
 
     def empty_trash(self, bucket: str | None = None) -> int:
-        """The entries are gone for good, one transaction each. Returns how many went."""
+        """The entries are gone for good, one transaction each, or several for a large one. Returns how many went."""
         guards.writable((), self.caller, deep=0)
         with self.database.read() as tx:
             if bucket is not None:
                 buckets.get(tx, bucket)
-            uids = [entry.uid for entry, _ in trash.entries(tx, bucket)]
+            uids = trash.uids_of(tx, bucket)
+        forgetting.finish(self.database)
         return sum(self.forget(uid) for uid in uids)
 
-    def forget(self, uid: str) -> bool:
+    def forget(self, uid: str, tempo: Tempo = FLAT_OUT) -> bool:
         """The entry is gone for good. False where it was gone already."""
         with self.database.read() as tx:
-            home = trash.bucket_of(tx, uid)
-        if home is None:
+            found = trash.find(tx, uid)
+        if found is None:
             return False
-        with self.database.write(home) as tx:
-            if trash.bucket_of(tx, uid) is None:
+        with self.database.write(found[0]) as tx:
+            if trash.find(tx, uid) is None:
                 return False
-            count, size = drop(tx, trash.get(tx, uid)[1])
-            buckets.advance(tx, buckets.by_id(tx, home), -count, -size)
+            forgetting.begin(tx, buckets.by_id(tx, found[0]), found[1], tempo)
+        forgetting.finish(self.database, tempo)
         return True
 
     def versions(self, path: Path) -> list[Version]:

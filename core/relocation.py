@@ -2,7 +2,7 @@
 
 from sqlalchemy import update
 
-from . import buckets, guards, locks, media, objects, properties, subtrees, trash, tree, versions
+from . import buckets, forgetting, guards, locks, media, objects, properties, subtrees, trash, tree, versions
 from .database import Transaction
 from .errors import AlreadyExists, InvalidMove
 from .model import Bucket, Caller, Expect, Kind, Node, NodeId
@@ -12,7 +12,10 @@ from .schema import nodes
 
 
 def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
-    """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none."""
+    """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none.
+
+    A large subtree is out of sight then, and goes with the collector's next run.
+    """
     assert place.node
     assert place.parent
     if place.may_be_locked:
@@ -23,8 +26,7 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     if place.bucket.trash is not None:
         trash.put(tx, place.bucket, place.node, by, place.access.owner)
     else:
-        count, size = subtrees.drop(tx, place.node.id)
-        buckets.advance(tx, place.bucket, -count, -size)
+        forgetting.begin(tx, place.bucket, place.node.id)
 
 
 def copy(
@@ -164,15 +166,14 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
 
 
 def forget(tx: Transaction, place: Place) -> None:
-    """What lies in the trash, an entry or a member below one, is gone for good."""
+    """What lies in the trash, an entry or a member below one, is gone for good, or out of sight (forgetting.finish)."""
     assert place.node
     seq = buckets.advance(tx, place.bucket)
     if place.parent:
         tree.unlink(tx, place.parent, place.path[-1], seq)
         if place.node.links > 1:
             return
-    count, size = subtrees.drop(tx, place.node.id)
-    buckets.advance(tx, place.bucket, -count, -size)
+    forgetting.begin(tx, place.bucket, place.node.id)
 
 
 def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: int) -> None:

@@ -241,8 +241,15 @@ trash = Table(
     Column("at", BigInteger, nullable=False),
     Column("until", BigInteger, comment="when it may be emptied; null: never by itself"),
     Column("owner", Text, nullable=False, server_default="", comment="of the document that it was in, or was"),
+    Column("ending", BigInteger, comment="since when it goes for good, bit by bit; null: it can be restored"),
     Index("ix_trash_bucket", "bucket", "at"),
     Index("ix_trash_until", "until"),
+    Index(
+        "ix_trash_ending",
+        "ending",
+        sqlite_where=text("ending IS NOT NULL"),
+        postgresql_where=text("ending IS NOT NULL"),
+    ),
     comment="removed subtrees that can be restored: one row for each, whatever its size",
 )
 

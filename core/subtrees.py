@@ -1,6 +1,6 @@
 """Whole subtrees at once: duplicated, dropped and moved between buckets by sets, whatever their size."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,8 +9,10 @@ from sqlalchemy import (
     ColumnElement,
     MetaData,
     Table,
+    Text,
     bindparam,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -24,8 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateTable
 
+from .batches import among
 from .buckets import expiry
-from .database import Query, Transaction
+from .database import AnyRow, Query, Transaction
 from .errors import InvalidMove
 from .model import Bucket, Kind, Node, NodeId, ObjectId
 from .objects import BlobNeeded, counterpart, has_digest, is_sound
@@ -146,23 +149,54 @@ def drop(tx: Transaction, top: NodeId) -> tuple[int, int]:
     Returns how many files went and their bytes. A file with another name outside stays.
     """
     with _marked(tx, _members(top, deep=True)):
-        mine = select(_subtree.c.old)
         tx.execute(delete(trash).where(trash.c.node == top))
-        tx.execute(delete(names).where(or_(names.c.parent.in_(mine), names.c.node == top)))
-        left = select(func.count()).where(names.c.node == nodes.c.id).scalar_subquery()
-        tx.execute(update(nodes).where(nodes.c.id.in_(mine), nodes.c.links > 1).values(links=left, changed=tx.now))
-        tx.execute(delete(_subtree).where(exists().where(names.c.node == _subtree.c.old)))
-        files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).where(
-            nodes.c.id.in_(mine), nodes.c.kind == Kind.FILE
-        )
-        count, size = tx.execute(files).one()
-        held = (
-            select(nodes.c.object)
-            .where(nodes.c.id.in_(mine))
-            .union(select(versions.c.object).where(versions.c.node.in_(mine)))
-        )
-        tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=tx.now))
-        tx.execute(delete(nodes).where(nodes.c.id.in_(mine)))
+        tx.execute(delete(names).where(or_(names.c.parent.in_(select(_subtree.c.old)), names.c.node == top)))
+        return _drop_marked(tx)
+
+
+def drop_some(tx: Transaction, top: NodeId, limit: int) -> tuple[int, int]:
+    """As `drop`, of at most `limit` nodes of a subtree that nobody sees. Files and empty collections go; collections
+    that hold something come up to `top`, under names that no path can have, so that no step has far to go."""
+    here = _members_of(tx, [top], limit // 2)
+    full = [row.node for row in here if row.is_full]
+    there = _members_of(tx, full, limit // 2)
+    up = among(tx, names.c.node, [row.node for row in there if row.is_full])
+    tx.execute(update(names).where(up).values(parent=top, name=cast(names.c.node, Text) + "/"))
+    empty = [row.node for row in (*here, *there) if not row.is_full]
+    with _marked(tx, select(nodes.c.id).where(among(tx, nodes.c.id, empty))):
+        inner = among(tx, names.c.node, empty) & among(tx, names.c.parent, [top, *full])
+        tx.execute(delete(names).where(inner))
+        return _drop_marked(tx)
+
+
+def _members_of(tx: Transaction, collections: Sequence[NodeId], limit: int) -> Sequence[AnyRow]:
+    held = names.alias("held")
+    is_full = exists().where(held.c.parent == names.c.node).label("is_full")
+    return tx.execute(select(names.c.node, is_full).where(among(tx, names.c.parent, collections)).limit(limit)).all()
+
+
+def holds_more(tx: Transaction, top: NodeId, limit: int) -> bool:
+    """Whether the subtree has more nodes than that. It costs as much as the limit, not the subtree."""
+    return len(tx.execute(select(below(top).c.id).limit(limit + 1)).all()) > limit
+
+
+def _drop_marked(tx: Transaction) -> tuple[int, int]:
+    """The marked nodes that no name leads to any more are gone."""
+    mine = select(_subtree.c.old)
+    left = select(func.count()).where(names.c.node == nodes.c.id).scalar_subquery()
+    tx.execute(update(nodes).where(nodes.c.id.in_(mine), nodes.c.links > 1).values(links=left, changed=tx.now))
+    tx.execute(delete(_subtree).where(exists().where(names.c.node == _subtree.c.old)))
+    files = select(func.count(), func.coalesce(func.sum(nodes.c.size), 0)).where(
+        nodes.c.id.in_(mine), nodes.c.kind == Kind.FILE
+    )
+    count, size = tx.execute(files).one()
+    held = (
+        select(nodes.c.object)
+        .where(nodes.c.id.in_(mine))
+        .union(select(versions.c.object).where(versions.c.node.in_(mine)))
+    )
+    tx.execute(update(objects).where(objects.c.id.in_(held)).values(touched=tx.now))
+    tx.execute(delete(nodes).where(nodes.c.id.in_(mine)))
     return count, int(size)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sqlalchemy import Text, and_, bindparam, cast, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, delete, insert, or_, select, update
 
 from . import stamps, tree, uids
 from .database import AnyRow, Transaction
@@ -29,10 +29,18 @@ def put(tx: Transaction, bucket: Bucket, node: Node, by: str, owner: str) -> Non
 
 def entries(tx: Transaction, bucket: str | None) -> list[tuple[Trashed, NodeId]]:
     """What is in the trash of one bucket or of all, newest first, with the nodes."""
-    rows = _ROWS.order_by(trash.c.at.desc(), trash.c.id.desc())
+    rows = _ROWS.where(_is_whole()).order_by(trash.c.at.desc(), trash.c.id.desc())
     if bucket is not None:
         rows = rows.where(buckets.c.name == bucket)
     return [(_trashed(tx, row), row.node) for row in tx.execute(rows)]
+
+
+def uids_of(tx: Transaction, bucket: str | None) -> list[str]:
+    """The entries of one bucket or of all, newest first."""
+    rows = select(trash.c.uid).where(_is_whole()).order_by(trash.c.at.desc(), trash.c.id.desc())
+    if bucket is not None:
+        rows = rows.join(buckets, buckets.c.id == trash.c.bucket).where(buckets.c.name == bucket)
+    return list(tx.execute(rows).scalars())
 
 
 _ROWS = (
@@ -42,7 +50,7 @@ _ROWS = (
 
 def get(tx: Transaction, uid: str) -> tuple[Trashed, NodeId]:
     """Raises NotFound."""
-    for row in tx.execute(_ROWS.where(trash.c.uid == uid)) if uids.is_uid(uid) else ():
+    for row in tx.execute(_ROWS.where(trash.c.uid == uid, _is_whole())) if uids.is_uid(uid) else ():
         return _trashed(tx, row), row.node
     raise NotFound(uid, "is not in the trash; `davstore trash ls` lists what is")
 
@@ -59,9 +67,27 @@ def take_out(tx: Transaction, node: NodeId, seq: int) -> None:
     tx.execute(update(nodes).where(nodes.c.id == node).values(links=1, changed=tx.now, seq=seq))
 
 
-def bucket_of(tx: Transaction, uid: str) -> BucketId | None:
-    """The bucket of an entry; None where it is in the trash no more."""
-    return tx.scalar(select(trash.c.bucket).where(trash.c.uid == uid))
+def find(tx: Transaction, uid: str) -> tuple[BucketId, NodeId] | None:
+    """The bucket and the node of an entry; None where it is in the trash no more."""
+    row = tx.execute(select(trash.c.bucket, trash.c.node).where(trash.c.uid == uid, _is_whole())).first()
+    return (row.bucket, row.node) if row else None
+
+
+def end(tx: Transaction, bucket: Bucket, node: NodeId) -> None:
+    """Nobody sees the subtree any more, nor can restore it: the rest of it goes later."""
+    if tx.execute(update(trash).where(trash.c.node == node).values(ending=tx.now)).rowcount == 0:
+        about = {"path": [bucket.name], "by": "", "at": tx.now, "ending": tx.now}
+        tx.execute(insert(trash).values(uid=uids.fresh(), bucket=bucket.id, node=node, **about))
+
+
+def ending(tx: Transaction) -> list[tuple[BucketId, NodeId]]:
+    """Subtrees whose end has begun."""
+    rows = tx.execute(select(trash.c.bucket, trash.c.node).where(trash.c.ending.is_not(None)).order_by(trash.c.ending))
+    return [(row.bucket, row.node) for row in rows]
+
+
+def _is_whole() -> ColumnElement[bool]:
+    return trash.c.ending.is_(None)
 
 
 _TOPS = (
@@ -74,7 +100,7 @@ _TOPS = (
 
 def page(tx: Transaction, bucket: Bucket, after: Node | None, limit: int) -> list[Node]:
     """A bucket's entries as nodes with names of their own below it, newest first; those that follow `after`."""
-    rows = _TOPS.where(trash.c.bucket == bucket.id).limit(limit)
+    rows = _TOPS.where(trash.c.bucket == bucket.id, _is_whole()).limit(limit)
     if after is not None:
         assert isinstance(after.past, Removal)
         at = after.past.at
@@ -89,7 +115,7 @@ def named(tx: Transaction, bucket: Bucket, name: str) -> Node | None:
         return None
     second, end = stamp
     in_second = trash.c.at.between(second, second + SECOND - 1)
-    rows = _TOPS.where(trash.c.bucket == bucket.id, in_second, cast(trash.c.uid, Text).like(f"%{end}"))
+    rows = _TOPS.where(trash.c.bucket == bucket.id, _is_whole(), in_second, cast(trash.c.uid, Text).like(f"%{end}"))
     found = (_top(bucket, row) for row in tx.execute(rows))
     return next((node for node in found if folded(node.name) == folded(name)), None)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
-from . import buckets, crossing, guards, reach, relocation, tree
+from . import buckets, crossing, forgetting, guards, reach, relocation, tree
 from .database import Transaction
 from .errors import NotACollection, NotFound
 from .guards import Situation
@@ -140,6 +140,7 @@ class View:
             if self.seen(tx, path) is None:
                 raise NotFound(path)
             self.past.drop(tx, inner)
+        forgetting.finish(self.namespace.database)
 
     def copy(
         self,
