@@ -1,6 +1,7 @@
 """`python -m bench.pacing`: what a small PUT costs while the collector is at work beside it, and while it is not.
 
-Rounds alternate on one database, so that both meet the same sizes and the same hour of the machine.
+Rounds alternate on one database, and who is first does too, so that both meet the same sizes and the same hour of the
+machine. What it prints is the table of docs/performance.md.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 from sqlalchemy import select, text
 
@@ -52,18 +53,22 @@ def main() -> None:
 
 
 def _rounds(store: Store, url: str, folder: Path, options: argparse.Namespace) -> None:
-    print(f"{options.database}, {options.objects} objects, PUT of 4 KiB, {options.seconds:g} s each")
-    print(f"{'':24}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}{'longest ms':>12}")
+    print(f"{options.database}, {options.objects} objects, PUT of 4 KiB, {options.seconds:g} s each, ms\n")
+    print("| | requests | median | p99 | longest |\n|---|--:|--:|--:|--:|")
     all_times: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(options.rounds):
-        for collecting in (False, True):
+    rises: list[float] = []
+    for number in range(options.rounds):
+        medians: dict[bool, float] = {}
+        for collecting in (False, True) if number % 2 == 0 else (True, False):
             times = _measured(store, url, folder, options.seconds, collecting=collecting)
-            _tell(NAMES[collecting], times)
+            _tell(f"{NAMES[collecting]}, round {number + 1}", times)
+            medians[collecting] = median(times)
             all_times[collecting] += times
+        rises.append(medians[True] / medians[False] - 1)
     for collecting, times in all_times.items():
-        _tell(f"{NAMES[collecting]}, all", times)
-    medians = [quantiles(all_times[collecting], n=100)[49] for collecting in (False, True)]
-    print(f"the median rises by {100 * (medians[1] / medians[0] - 1):.0f} %")
+        _tell(f"**{NAMES[collecting]}**", times)
+    each = ", ".join(f"{rise:+.0%}" for rise in rises)
+    print(f"\nThe median rises by {median(rises):.0%} (rounds: {each}).")
 
 
 def _measured(store: Store, url: str, folder: Path, seconds: float, *, collecting: bool) -> list[float]:
@@ -82,9 +87,9 @@ def _measured(store: Store, url: str, folder: Path, seconds: float, *, collectin
         while (start := time.perf_counter()) < end:
             connection.ask("PUT", f"/files/put-{time.time_ns()}", 201, os.urandom(4096))
             times.append(time.perf_counter() - start)
-        connection.close()
         if collecting and not _is_collecting(store):
             raise SystemExit("the collector had done its work before the end; give it more --objects")
+        connection.close()
     return times
 
 
@@ -94,8 +99,10 @@ def _is_collecting(store: Store) -> bool:
 
 
 def _tell(name: str, times: list[float]) -> None:
-    cuts = [1000 * cut for cut in quantiles(times, n=100)]
-    print(f"{name:24}{len(times):10}{cuts[49]:10.2f}{cuts[98]:10.2f}{1000 * max(times):12.1f}", flush=True)
+    p99, longest = quantiles(times, n=100)[98], max(times)
+    print(
+        f"| {name} | {len(times)} | {1000 * median(times):.2f} | {1000 * p99:.2f} | {1000 * longest:.1f} |", flush=True
+    )
 
 
 @contextmanager
@@ -134,8 +141,8 @@ def _wait(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.pacing", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--objects", default="1e6", help="how many wait for the collector, half of them unreferenced")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each phase is measured")
+    parser.add_argument("--objects", default="2e5", help="how many wait for the collector, half of them unreferenced")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each phase is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="on the disk to be measured; default: the system's for files")
     return parser.parse_args()

@@ -6,7 +6,8 @@
 
 Each batch is one transaction under the bucket's writer lock: nothing can gain or lose a reference between the question
 and the verdict. Safety rests on that and on foreign keys; grace and retention are there for people (I8, I10). A dry run
-asks the same questions of snapshots, and writes nothing.
+asks the same questions of snapshots, and writes nothing. No batch waits for the disk: a verdict that is lost with the
+power is made again, and the claim without which no blob is deleted (`deliveries`) is on disk after all before it.
 
 `touched` says since when an object is worth a look. While a hold keeps it, that lies ahead: at the hold's end. How far
 the looks have come stands in the bucket's row (`progress`), so that an object that is kept is not written to.
@@ -30,7 +31,7 @@ from .references import Registry
 from .schema import holds, objects, purges, renditions
 from .tempo import FLAT_OUT, Tempo
 
-SMALLEST, LARGEST = 50, 8000
+SMALLEST, LARGEST = 20, 8000
 PAGE = 500
 FIRST = 5000
 """Objects for each second that the first batch may take: few, until it is known how long they take."""
@@ -112,10 +113,10 @@ class Collector:
 
     def _begin(self, bucket: Bucket) -> None:
         """Where it is time to look at every object, those that an older program cleared are touched again."""
-        with self.database.write(bucket.id) as tx:
+        with self.database.write(bucket.id, durable=False) as tx:
             cleared = progress.begin(tx, bucket)
         while cleared:
-            with self.database.write(bucket.id) as tx:
+            with self.database.write(bucket.id, durable=False) as tx:
                 page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.touched.is_(None))
                 page = page.where(objects.c.condemned.is_(None)).limit(PAGE)
                 cleared = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
@@ -162,7 +163,7 @@ class Collector:
             self.tempo.between()
 
     def _transaction(self, bucket: Bucket, *, dry_run: bool) -> AbstractContextManager[Transaction]:
-        return self.database.read() if dry_run else self.database.write(bucket.id)
+        return self.database.read() if dry_run else self.database.write(bucket.id, durable=False)
 
     def _condemn(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
         kept, gone = self._parted(tx, bucket, batch)

@@ -159,7 +159,8 @@ class Database:
     def write(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns.
 
-        What need not be `durable` is left to the operating system: it survives a kill, not a power failure.
+        What need not be `durable` is left to the operating system: it survives a kill, and a power failure only with
+        a durable commit after it: the log keeps their order.
         """
         with ExitStack() as held, translated():
             for turn in self._turns_of(buckets):

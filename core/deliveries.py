@@ -46,7 +46,10 @@ def deliver(database: Database, contents: Contents, tempo: Tempo = FLAT_OUT) -> 
 
 
 def _claim(database: Database) -> list[AnyRow]:
-    """A claim is never given back: a publisher that finds one must not count on the bytes (outbox.take_back)."""
+    """A claim is never given back: a publisher that finds one must not count on the bytes (outbox.take_back).
+
+    It is on disk before a blob goes, and so is everything that let the blob go.
+    """
     with database.write() as tx:
         if is_resting(tx):
             return []
@@ -61,7 +64,7 @@ def _claim(database: Database) -> list[AnyRow]:
 
 def _note(database: Database, tried: Sequence[Tried]) -> None:
     """Rows of blobs that are gone are gone; those of the others are due again, later each time."""
-    with database.write() as tx:
+    with database.write(durable=False) as tx:
         tx.execute(delete(purges).where(among(tx, purges.c.id, [row.id for row, error in tried if error is None])))
         for row, error in tried:
             if error is not None:

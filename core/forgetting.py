@@ -15,13 +15,14 @@ RATE = 5000
 FEWEST = 20
 
 
-def begin(tx: Transaction, bucket: Bucket, top: NodeId, tempo: Tempo = FLAT_OUT) -> None:
-    """The subtree, to which no name leads, is gone; or it is large and out of sight, and `finish` goes on with it."""
+def begin(tx: Transaction, bucket: Bucket, top: NodeId, tempo: Tempo = FLAT_OUT) -> bool:
+    """The subtree, to which no name leads, is gone. True: it is large, out of sight, and `finish` goes on with it."""
     if subtrees.holds_more(tx, top, _limit(tempo)):
         trash.end(tx, bucket, top)
-        return
+        return True
     files, size = subtrees.drop(tx, top)
     buckets.advance(tx, bucket, -files, -size)
+    return False
 
 
 def finish(database: Database, tempo: Tempo = FLAT_OUT) -> None:

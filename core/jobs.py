@@ -23,11 +23,11 @@ LEASE = 60 * SECOND
 """Nanoseconds after which a job whose runner died, or hangs, is anybody's."""
 RENEWAL = 15.0
 """Seconds between two renewals of a lease."""
-LONGEST = 0.01
+LONGEST = 0.004
 """Seconds that a batch may hold a writer lock while a server wants it too."""
 REST = 4.0
 """Seconds of rest for one second of work."""
-SPELL = 0.005
+SPELL = 0.002
 """Seconds of work that are worth a rest."""
 
 Wait = Callable[[float], bool]

@@ -73,8 +73,9 @@ class Recovery:
         with self.database.read() as tx:
             if bucket is not None:
                 buckets.get(tx, bucket)
-            uids = trash.uids_of(tx, bucket)
-        forgetting.finish(self.database)
+            uids, begun = trash.uids_of(tx, bucket), trash.ending(tx)
+        if begun:
+            forgetting.finish(self.database)
         return sum(self.forget(uid) for uid in uids)
 
     def forget(self, uid: str, tempo: Tempo = FLAT_OUT) -> bool:
@@ -86,8 +87,9 @@ class Recovery:
         with self.database.write(found[0]) as tx:
             if trash.find(tx, uid) is None:
                 return False
-            forgetting.begin(tx, buckets.by_id(tx, found[0]), found[1], tempo)
-        forgetting.finish(self.database, tempo)
+            is_large = forgetting.begin(tx, buckets.by_id(tx, found[0]), found[1], tempo)
+        if is_large:
+            forgetting.finish(self.database, tempo)
         return True
 
     def versions(self, path: Path) -> list[Version]:

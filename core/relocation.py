@@ -165,15 +165,15 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
     return tree.add(tx, target.bucket.id, target.parent, target.path[-1], seq, kind=Kind.FILE, **values, **rest)
 
 
-def forget(tx: Transaction, place: Place) -> None:
-    """What lies in the trash, an entry or a member below one, is gone for good, or out of sight (forgetting.finish)."""
+def forget(tx: Transaction, place: Place) -> bool:
+    """What lies in the trash, an entry or a member below one, is gone for good. True: it is large (`begin`)."""
     assert place.node
     seq = buckets.advance(tx, place.bucket)
     if place.parent:
         tree.unlink(tx, place.parent, place.path[-1], seq)
         if place.node.links > 1:
-            return
-    forgetting.begin(tx, place.bucket, place.node.id)
+            return False
+    return forgetting.begin(tx, place.bucket, place.node.id)
 
 
 def _make_way(tx: Transaction, caller: Caller, heir: Node, target: Place, seq: int) -> None:

@@ -48,8 +48,8 @@ class TrashTree:
         """Restores: uid, versions and properties are those that it had."""
         return relocation.restore(tx, caller, _source(tx, path), target, expect, overwrite=overwrite)
 
-    def drop(self, tx: Transaction, path: Path) -> None:
-        relocation.forget(tx, _source(tx, path))
+    def drop(self, tx: Transaction, path: Path) -> bool:
+        return relocation.forget(tx, _source(tx, path))
 
 
 def _collection(tx: Transaction, bucket: Bucket) -> Node:

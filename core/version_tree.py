@@ -64,10 +64,11 @@ class VersionTree:
         versions.drop(tx, version.uid)
         return node
 
-    def drop(self, tx: Transaction, path: Path) -> None:
+    def drop(self, tx: Transaction, path: Path) -> bool:
         version = _source(tx, path)
         buckets.advance(tx, buckets.get(tx, path[0]))
         versions.drop(tx, version.uid)
+        return False
 
 
 def _as_collection(node: Node, bucket: Bucket) -> Node:

@@ -57,8 +57,8 @@ class Past(Protocol):
         self, tx: Transaction, caller: Caller, path: Path, target: Place, expect: Expect, *, overwrite: bool
     ) -> NodeId: ...
 
-    def drop(self, tx: Transaction, path: Path) -> None:
-        """Gone for good. Raises Forbidden for what cannot be."""
+    def drop(self, tx: Transaction, path: Path) -> bool:
+        """Gone for good. True: it is large (forgetting.begin). Raises Forbidden for what cannot be."""
         ...
 
 
@@ -139,8 +139,9 @@ class View:
             self._hold(tx, expect)
             if self.seen(tx, path) is None:
                 raise NotFound(path)
-            self.past.drop(tx, inner)
-        forgetting.finish(self.namespace.database)
+            is_large = self.past.drop(tx, inner)
+        if is_large:
+            forgetting.finish(self.namespace.database)
 
     def copy(
         self,

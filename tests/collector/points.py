@@ -70,9 +70,9 @@ class Points:
             self._mine.done.append(done)
 
     @contextmanager
-    def _writing(self, *buckets: BucketId) -> Generator[Transaction]:
+    def _writing(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
         self._mine.done = []
-        with self._write(*buckets) as tx:
+        with self._write(*buckets, durable=durable) as tx:
             yield tx
         self._tell()
 

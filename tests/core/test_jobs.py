@@ -200,8 +200,8 @@ def test_work_beside_a_server_rests_four_times_as_long_as_it_works(store: Store,
 
     def work(tempo: Tempo) -> Sequence[str]:
         nonlocal clock
-        assert tempo.longest == 0.01
-        for spent in (0.001, 0.001, 0.008):
+        assert tempo.longest == 0.004
+        for spent in (0.001, 0.0005, 0.0085):
             clock += spent
             tempo.between()
         return ()
