@@ -1,6 +1,7 @@
 """Several mounts and a server on one tree: who opens after another closed sees what that one wrote."""
 
 import ctypes
+import errno
 import hashlib
 import mmap
 import os
@@ -203,6 +204,13 @@ def test_attributes_of_others_are_seen_soon(drive: Shared):
     assert drive.ask("HEAD", "f").headers["Last-Modified"] == "Thu, 01 Jan 1970 00:00:07 GMT"
 
 
+def test_the_kernel_keeps_what_did_not_change(drive: Shared):
+    (drive.here / "f").write_bytes(LARGE)
+    (drive.here / "f").read_bytes()
+
+    assert resident(drive.here / "f") == 1.0
+
+
 def test_the_kernel_drops_what_changed_elsewhere(drive: Shared):
     drive.put("f", LARGE)
     (drive.here / "f").read_bytes()
@@ -212,6 +220,15 @@ def test_the_kernel_drops_what_changed_elsewhere(drive: Shared):
 
     assert (drive.here / "f").read_bytes() == changed
     assert hashlib.sha256(drive.get("f")).digest() == hashlib.sha256(changed).digest()
+
+
+def test_the_kernel_keeps_what_was_rewritten_with_the_same_bytes(drive: Shared):
+    drive.put("f", LARGE)
+    (drive.here / "f").read_bytes()
+
+    drive.put("f", LARGE)
+
+    assert resident(drive.here / "f") == 1.0
 
 
 def test_one_of_many_makes_a_name(drive: Shared):
@@ -243,6 +260,82 @@ def test_the_last_to_close_wins_and_nothing_is_mixed(drive: Shared):
         os.pwrite(two, b"2" * 200_000, 0)
 
     assert drive.get("f") == b"1" * 300_000
+
+
+def _read(file: Path) -> bytes:
+    """The kernel looks a name up once more that another mount has replaced, and then gives up, as with NFS."""
+    try:
+        return file.read_bytes() if file.exists() else b""
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return b""
+
+
+def test_all_work_at_once_and_lose_nothing(drive: Shared):
+    """Each writes files of its own, over and over, and reads those of the others, which are never half there."""
+    end = time.monotonic() + soak(6, 300)
+    wrong: list[str] = []
+
+    def content(who: str, n: int) -> bytes:
+        return f"{who}{n};".encode() * (10 + n % 5 * 20_000)
+
+    def is_whole(data: bytes) -> bool:
+        return data == b"" or data.replace(data[: data.index(b";") + 1], b"") == b""
+
+    def check(data: bytes, who: str) -> None:
+        if not is_whole(data):
+            wrong.append(f"{who} saw {len(data)} bytes that begin with {data[:40]!r}")
+
+    def by_mount(top: Path, who: str) -> int:
+        n = 0
+        while time.monotonic() < end:
+            new = top / f"{who}.new"
+            new.write_bytes(content(who, n))
+            os.rename(new, top / who)
+            for other in ("here", "there", "web"):
+                check(_read(top / other), who)
+            n += 1
+        return n
+
+    def by_client() -> int:
+        n = 0
+        while time.monotonic() < end:
+            drive.put("web", content("web", n))
+            for other in ("here", "there"):
+                answer = drive.ask("GET", other)
+                check(answer.body if answer.status == 200 else b"", "web")
+            n += 1
+        return n
+
+    with ThreadPoolExecutor(3) as pool:
+        here, there = (
+            pool.submit(by_mount, top, top_name) for top, top_name in ((drive.here, "here"), (drive.there, "there"))
+        )
+        web = pool.submit(by_client)
+        last = {"here": here.result(), "there": there.result(), "web": web.result()}
+
+    assert not wrong
+    for who, count in last.items():
+        assert count > 0
+        assert drive.get(who) == content(who, count - 1)
+
+
+def test_locks_of_clients_bind_the_mount(drive: Shared):
+    """Design, section 7: Locked is EBUSY; wherever it is told, the content stays."""
+    drive.put("f", b"locked")
+    body = b'<lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>'
+    assert drive.ask("LOCK", "f", body).status == 200
+
+    for act in (
+        lambda: (drive.here / "f").write_bytes(b"changed"),
+        lambda: os.unlink(drive.here / "f"),
+        lambda: os.rename(drive.here / "f", drive.here / "g"),
+    ):
+        with pytest.raises(OSError, match="busy"):
+            act()
+
+    assert drive.get("f") == b"locked"
 
 
 def test_names_that_are_equivalent_for_clients_are_exact_on_the_mount(drive: Shared):

@@ -54,6 +54,18 @@ def test_a_directory_is_not_made_through_a_dangling_symlink(mount: Path):
         os.mkdir(mount / "link")
 
 
+def test_a_directory_counts_its_subdirectories(mount: Path):
+    os.mkdir(mount / "d")
+    empty = os.stat(mount / "d").st_nlink
+    os.mkdir(mount / "d" / "a")
+    os.mkdir(mount / "d" / "b")
+    create(mount / "d" / "f")
+    full = os.stat(mount / "d").st_nlink
+    os.rmdir(mount / "d" / "a")
+
+    assert (empty, full, os.stat(mount / "d").st_nlink) == (2, 4, 3)
+
+
 def test_a_directory_with_a_sgid_bit_gives_its_group_to_what_is_made_in_it(mount: Path):
     os.chown(mount, 0, 4300)
     os.chmod(mount, 0o2775)

@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.calls import create, fallocate, opened, refused
+from tests.fuse.calls import KEEP_SIZE, PUNCH_HOLE, create, fallocate, opened, refused
 
 MIB = 1 << 20
 NEW = os.O_RDWR | os.O_CREAT
+
+
+def test_a_file_of_zeros_is_as_large_as_told_and_takes_no_room(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        os.ftruncate(fd, 64 * MIB)
+
+        assert os.fstat(fd).st_size == 64 * MIB
+        assert os.fstat(fd).st_blocks * 512 < MIB
 
 
 def test_a_write_beyond_the_end_leaves_zeros_before_it(mount: Path):
@@ -48,6 +56,30 @@ def test_nothing_is_found_beyond_the_end(mount: Path, whence: int):
 
     with opened(mount / "f") as fd, refused(errno.ENXIO):
         os.lseek(fd, 20, whence)
+
+
+def test_room_is_reserved_and_the_file_is_longer(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"data")
+        fallocate(fd, 0, 0, 100_000)
+
+    assert (mount / "f").read_bytes() == b"data" + bytes(99_996)
+
+
+def test_room_is_reserved_and_the_size_is_kept(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"data")
+        fallocate(fd, KEEP_SIZE, 0, 100_000)
+
+    assert (mount / "f").read_bytes() == b"data"
+
+
+def test_a_hole_is_punched(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"x" * 100_000)
+        fallocate(fd, KEEP_SIZE | PUNCH_HOLE, 8192, 16_384)
+
+    assert (mount / "f").read_bytes() == b"x" * 8192 + bytes(16_384) + b"x" * (100_000 - 8192 - 16_384)
 
 
 def test_less_than_nothing_is_not_reserved(mount: Path):

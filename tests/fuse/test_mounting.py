@@ -16,7 +16,7 @@ from tests.parts import mount as mounts
 from tests.parts.mount import Mount
 from tests.parts.stores import installed
 from tests.parts.tools import tool
-from tests.survival.drive import davstore, fsck
+from tests.survival.drive import davstore, drafts, fsck
 
 Start = Callable[..., Mount]
 
@@ -123,6 +123,19 @@ def test_what_is_over_the_quota_is_refused_and_the_rest_stays(configured: Mount)
         os.unlink(bucket / "f")
 
 
+def test_a_rewrite_over_the_quota_leaves_the_old_content(configured: Mount):
+    file = configured.point / "rationed" / "f"
+    file.write_bytes(b"x" * 1000)
+
+    with refused(errno.EDQUOT, errno.ENOSPC):
+        file.write_bytes(b"y" * 2_000_000)
+
+    configured.unmount()
+    with Mount(configured.point, configured.data, "--bucket", "rationed") as again:
+        assert (again.point / "f").read_bytes() == b"x" * 1000
+    assert not drafts(configured.data)
+
+
 def test_the_room_of_a_bucket_is_its_quota(configured: Mount):
     (configured.point / "rationed" / "f").write_bytes(b"x" * 500_000)
 
@@ -135,6 +148,11 @@ def test_the_room_of_a_bucket_is_its_quota(configured: Mount):
 def test_what_is_too_large_is_refused(configured: Mount):
     with refused(errno.EFBIG):
         (configured.point / "narrow" / "f").write_bytes(b"x" * 200_000)
+
+
+def test_what_is_of_another_type_is_refused(configured: Mount):
+    with refused(errno.EINVAL):
+        (configured.point / "pictures" / "f.txt").write_bytes(b"no picture at all")
 
 
 def test_unlinked_files_go_to_the_trash(start: Start):
@@ -220,6 +238,19 @@ def test_two_mounts_of_one_tree_end_apart(start: Start):
     assert (two.point / "f").read_bytes() == b"data"
 
 
+def test_a_broken_mount_comes_back_by_mounting_again(start: Start):
+    mount = start("--bucket", "files")
+    (mount.point / "f").write_bytes(b"data")
+    mount.kill9()
+    with refused(errno.ENOTCONN):
+        os.listdir(mount.point)
+
+    again = Mount(mount.point, mount.data, "--bucket", "files")
+    again.clears = False
+    with again:
+        assert (again.point / "f").read_bytes() == b"data"
+
+
 def test_the_inodes_of_files_are_the_same_at_the_next_mount(start: Start):
     mount = start("--bucket", "files")
     create(mount.point / "f")
@@ -247,6 +278,42 @@ def test_attributes_of_files_are_the_same_at_the_next_mount(start: Start):
         assert stat.S_IMODE(status.st_mode) == 0o4751
         assert stat.S_ISFIFO(os.stat(again.point / "fifo").st_mode)
         assert os.readlink(again.point / "link") == "f"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("{tmp}/nowhere",), "nowhere"),
+        (("{tmp}/file",), "file"),
+        (("{tmp}/mnt", "--bucket", "missing"), "missing"),
+        (("{tmp}/mnt", "--attr-timeout", "-1"), "attr-timeout"),
+        (("{tmp}/mnt", "--attr-timeout", "soon"), "attr-timeout"),
+        ((), "MOUNTPOINT"),
+    ],
+    ids=["no such directory", "a file", "no such bucket", "a negative time", "no time", "no mount point"],
+)
+def test_what_is_wrong_is_named(data: Path, tmp_path: Path, words: tuple[str, ...], named: str):
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "file").touch()
+
+    told = davstore("mount", *(word.format(tmp=tmp_path) for word in words), "--data", data)
+
+    assert told.returncode in {1, 2, 3}
+    assert named in told.stderr.splitlines()[-1]
+    assert "Traceback" not in told.stderr
+
+
+def test_a_missing_device_is_named_with_the_remedy(data: Path, tmp_path: Path):
+    """In a mount namespace of its own, /dev/fuse is missing."""
+    (tmp_path / "mnt").mkdir()
+    script = 'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && exec "$@"'
+    hidden = (tool("unshare", "util-linux"), "--mount", "sh", "-c", script, "sh")
+
+    told = davstore("mount", tmp_path / "mnt", "--data", data, wrapper=hidden)
+
+    assert told.returncode == 3
+    assert "/dev/fuse" in told.stderr
+    assert "Traceback" not in told.stderr
 
 
 def test_a_missing_library_is_named_with_the_remedy(data: Path, tmp_path: Path):

@@ -67,6 +67,15 @@ def test_a_name_has_255_bytes(mount: Path, name: str):
     assert os.listdir(mount) == [name]
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "\u00e9" * 128], ids=["ascii", "2"])
+@pytest.mark.parametrize(
+    "call", [os.mkdir, os.stat, create, os.unlink, os.listdir, os.readlink], ids=lambda f: f.__name__
+)
+def test_a_name_does_not_have_256_bytes(mount: Path, call: object, name: str):
+    with refused(errno.ENAMETOOLONG):
+        call(mount / name)  # pyright: ignore[reportCallIssue]
+
+
 def test_a_rename_to_256_bytes_is_refused(mount: Path):
     create(mount / "f")
 

@@ -272,3 +272,18 @@ def test_a_directory_of_another_owner_does_not_move_without_the_right_to_write_i
 
     with refused(errno.EACCES):
         nobody("rename", "from/d", "to/d")
+
+
+def test_an_attribute_takes_the_right_to_write(mount: Path, nobody: Actor):
+    owned(mount / "f", 0, 0, 0o644)
+
+    with refused(errno.EACCES):
+        nobody("setxattr", "f", "user.a", b"1")
+
+
+def test_an_attribute_is_read_with_the_right_to_read(mount: Path, nobody: Actor):
+    owned(mount / "f", 0, 0, 0o600)
+    os.setxattr(mount / "f", "user.a", b"1")
+
+    with refused(errno.EACCES):
+        nobody("getxattr", "f", "user.a")

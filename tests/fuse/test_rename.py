@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 from tests.fuse.calls import create, opened, refused, tick
@@ -111,6 +112,29 @@ def test_a_file_in_the_place_of_one_being_written_stays(mount: Path):
         os.write(fd, b" and more")
 
     assert (mount / "b").read_bytes() == b"new"
+
+
+def test_a_reader_never_misses_a_file_that_is_replaced(mount: Path):
+    create(mount / "f", b"0")
+    missing: list[OSError] = []
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                assert (mount / "f").read_bytes()
+        except OSError as error:
+            missing.append(error)
+
+    done = threading.Event()
+    reader = threading.Thread(target=look)
+    reader.start()
+    for n in range(30):
+        create(mount / "new", b"%d" % n)
+        os.rename(mount / "new", mount / "f")
+    done.set()
+    reader.join()
+
+    assert not missing
 
 
 def test_a_file_moves_to_another_directory(mount: Path):
@@ -281,6 +305,16 @@ def test_a_rename_moves_the_time_of_the_change_and_not_of_the_content(mount: Pat
     after = os.stat(mount / "b")
     assert after.st_mtime_ns == before.st_mtime_ns
     assert after.st_ctime_ns > before.st_ctime_ns
+
+
+def test_a_directory_that_moves_takes_its_link_to_the_parent_along(mount: Path):
+    for name in ("from", "to", "from/d"):
+        (mount / name).mkdir()
+
+    os.rename(mount / "from" / "d", mount / "to" / "d")
+
+    assert [os.stat(mount / name).st_nlink for name in ("from", "to")] == [2, 3]
+    assert os.stat(mount / "to" / "d" / "..").st_ino == os.stat(mount / "to").st_ino
 
 
 def test_a_save_by_rename_is_complete(mount: Path):
