@@ -5,6 +5,7 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import filetype  # pyright: ignore[reportMissingTypeStubs]
 
@@ -103,6 +104,7 @@ def type_of(name: str, declared: str, content: Sealed | None = None) -> str:
     return (sniffed(content.head) if content else None) or UNKNOWN
 
 
+@lru_cache(maxsize=16)
 def sniffed(head: bytes) -> str | None:
     """The type that the first bytes of a content show; None for text, and for what has no signature."""
     found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType]
