@@ -9,9 +9,10 @@ from .collector import Collected, Collector
 from .contents import Contents
 from .database import Database, Transaction
 from .deliveries import deliver
-from .expiry import Expired, expire
+from .expiry import expire
 from .mentions import LetGo, let_go
 from .model import Instant
+from .prospects import foresee
 from .references import Registry
 from .schema import buckets, objects, purges
 from .tempo import FLAT_OUT, Tempo
@@ -82,15 +83,20 @@ def run(
     remember: int | None = None,
     tempo: Tempo = FLAT_OUT,
 ) -> Run:
-    """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing.
+    """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing. Media that no
+    document mentions are beyond what it sees.
 
     `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker. Events older than
     `remember` are forgotten.
     """
-    expired = Expired() if dry_run else expire(database, tempo)
+    ahead = Collected()
+    if dry_run:
+        expired, ahead = foresee(database, registry, retention, grace=grace)
+    else:
+        expired = expire(database, tempo)
     media = LetGo() if dry_run else let_go(database, contents, tempo)
     collector = Collector(database, registry, tempo)
-    total: Collected = collector.collect(grace, dry_run=dry_run, force=force)
+    total: Collected = ahead + collector.collect(grace, retention, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
     delivered = None if dry_run else deliver(database, contents, tempo)
     if remember is not None and not dry_run:

@@ -132,11 +132,9 @@ def _tell(done: "Run", *, json: bool, would: bool) -> None:
         verb = "would be" if would else "were"
         output.say(f"{done.examined} objects were examined, {done.condemned} {verb} condemned, {done.revived} revived.")
         output.say(f"{done.purged} objects of {output.size(done.purged_bytes)} {verb} purged.")
+        times = f"{done.trash_expired} trash entries, {done.versions_expired} versions and {done.files_expired} files"
+        output.say(f"{times} had their time.")
         if not would:
-            times = (
-                f"{done.trash_expired} trash entries, {done.versions_expired} versions and {done.files_expired} files"
-            )
-            output.say(f"{times} had their time.")
             output.say(f"{done.media_trashed} media that no document mentions went to the trash.")
             output.say(f"{done.deleted} blobs were deleted, {done.failed} deletions failed.")
     for refusal in done.refused:
