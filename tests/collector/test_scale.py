@@ -1,6 +1,11 @@
 """Many objects: every question has an index, and a run costs what was touched, not what is stored."""
 
+import gc
 import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
@@ -13,9 +18,28 @@ from core.store import Store
 from core.tempo import Tempo
 from tests.collector import life
 from tests.collector.conftest import OpenStore
-from tests.parts.stores import INLINE_BELOW
+from tests.parts.scale import soak
+from tests.parts.server import ROOT
+from tests.parts.stores import INLINE_BELOW, migrated
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(soak(300, 1800))]
+
+FEW = soak(2000, 100_000)
+MIB = 1 << 20
+CACHE = 16 * MIB
+"""What SQLite may keep of the database in memory (core/database.py)."""
+RESIDENT = """import resource, sys
+from pathlib import Path
+from bench.collector import fill
+from core.collector import Collector
+from tests.parts import stores
+store = stores.opened(sys.argv[1], Path(sys.argv[2]))
+fill(store, int(sys.argv[3]))
+collector = Collector(store.database, store.registry)
+done = collector.collect(0) + collector.purge(0)
+store.close()
+print(done.purged, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
 
 
 @pytest.fixture
@@ -111,3 +135,42 @@ def test_beside_a_server_even_the_first_batch_is_short(store: Store):
     assert next(count for count in condemned if count) <= 50
     assert condemned[-1] == 500
     _forget_all(store)
+
+
+def test_a_run_over_ten_times_as_many_objects_holds_no_more_in_memory(store: Store):
+    few, many = (_peak(store, count) for count in (FEW, 10 * FEW))
+
+    assert many < few + MIB
+
+
+def _peak(store: Store, count: int) -> int:
+    """Bytes at most of what a run made, which must not grow with what it decides on."""
+    bench.fill(store, count)
+    collector = Collector(store.database, store.registry, Tempo(0.02))
+    gc.collect()
+    tracemalloc.start()
+    done = collector.collect(0) + collector.purge(0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (done.examined, done.purged) == (count, count // 2)
+    _forget_all(store)
+    life.change(store, life.buckets, collected=-1)
+    return peak
+
+
+def test_a_process_that_lets_ten_times_as_much_go_is_hardly_larger(tmp_path: Path):
+    """But for what SQLite keeps of the larger database."""
+    few, many = (_resident(tmp_path / str(count), count) for count in (FEW, 10 * FEW))
+
+    assert many - few < CACHE + 8 * MIB
+
+
+def _resident(data: Path, count: int) -> int:
+    data.mkdir()
+    url = f"sqlite:///{data}/davstore.db"
+    migrated(url)
+    command = [sys.executable, "-c", RESIDENT, url, str(data), str(count)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    purged, most = map(int, told.stdout.split())
+    assert purged == count // 2
+    return most
