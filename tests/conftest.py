@@ -131,8 +131,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., DavServer]]:
-    """Starts servers, on `tmp_path / "data"` unless told otherwise; they end with the test."""
+def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., DavServer]]:
+    """Starts servers, on `tmp_path / "data"` unless told otherwise; they end with the test, before what they use."""
+    for used in {"database_url", "postgres_url", "empty_database_url", "s3_storage"} & set(request.fixturenames):
+        request.getfixturevalue(used)
     with ExitStack() as started:
 
         def start(*options: str, data: Path = tmp_path / "data", **given: object) -> DavServer:

@@ -48,8 +48,11 @@ class DavDriver:
             connection.close()
 
     def words(self, verb: str, reasons: set[str]) -> set[str]:
-        """To refresh a lock its token is a condition too, which fails where there is nothing."""
-        special = {"make_collection": {"AlreadyExists": "405"}, "refresh": {"NotFound": "412"}}
+        """To refresh a lock its token is a condition too, which fails where there is nothing, unless a collection
+        above passes its lock down to what may come."""
+        if verb == "refresh" and "NotFound" in reasons:
+            return {"404", "412"}
+        special = {"make_collection": {"AlreadyExists": "405"}}
         return {(STATUSES | special.get(verb, {}))[reason] for reason in reasons}
 
     def put(self, by: str, path: Path, content: bytes, tokens: frozenset[str], only_new: bool) -> bool:
