@@ -22,7 +22,7 @@ class Body(io.BytesIO):
         return super().read(size)
 
 
-def put(client: Dav, target: str, content: bytes, *, size: int | None = None, **headers: str) -> tuple[Answer, bool]:
+def put(client: Dav, target: str, content: bytes, size: int | None = None, /, **headers: str) -> tuple[Answer, bool]:
     """The answer, and whether the body was read."""
     body = Body(content)
     digest = b64encode(hashlib.sha256(content).digest()).decode()
@@ -73,7 +73,7 @@ def test_the_body_is_read_where_more_is_to_be_told_of_it(alice: Dav, headers: di
 def test_a_digest_with_another_length_is_no_known_content(alice: Dav) -> None:
     alice.put("/files/a", SHARED)
 
-    answer, was_read = put(alice, "/files/b", SHARED, size=len(SHARED) - 1)
+    answer, was_read = put(alice, "/files/b", SHARED, len(SHARED) - 1)
 
     assert (answer.status, was_read) == (400, True)
     assert alice("GET", "/files/b").status == 404
@@ -82,5 +82,5 @@ def test_a_digest_with_another_length_is_no_known_content(alice: Dav) -> None:
 def test_a_known_content_is_refused_where_any_would_be(alice: Dav) -> None:
     alice.put("/files/a", SHARED)
 
-    assert put(alice, "/files/a", SHARED, **{"If-None-Match": "*"})[0].status == 412
+    assert put(alice, "/files/a", SHARED, if_none_match="*")[0].status == 412
     assert put(alice, "/files/none/b", SHARED)[0].status == 409

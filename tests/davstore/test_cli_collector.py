@@ -44,7 +44,7 @@ def unwanted(opened: Store, ann: Namespace) -> str:
 
 
 def blobs(store: Store) -> list[Path]:
-    root = store.settings.storages["local"].path
+    root = store.settings.data / "blobs"
     return [file for file in root.rglob("*") if file.is_file() and len(file.name) > 64]
 
 

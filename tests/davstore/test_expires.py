@@ -67,14 +67,14 @@ def test_a_collection_does_not_expire(dav: Dav) -> None:
 
 
 def test_an_upload_says_when_it_goes(dav: Dav) -> None:
-    dav.put("/files/a", **{"X-Delete-At": "7253311777"})
+    dav.put("/files/a", x_delete_at="7253311777")
 
     assert dav.propfind("/files/a").properties("/files/a")[EXPIRES].text == "2199-11-06T08:49:37Z"
 
 
 def test_an_upload_says_how_long_it_is_kept(dav: Dav, opened: Store) -> None:
     before = time.time()
-    dav.put("/files/a", **{"X-Delete-After": "3600"})
+    dav.put("/files/a", x_delete_after="3600")
 
     told = dav.propfind("/files/a").properties("/files/a")[EXPIRES].text
     left = datetime.fromisoformat(told).timestamp() - before
@@ -83,7 +83,7 @@ def test_an_upload_says_how_long_it_is_kept(dav: Dav, opened: Store) -> None:
 
 
 def test_what_was_uploaded_for_a_second_is_gone_after_it(dav: Dav, opened: Store) -> None:
-    dav.put("/files/a", **{"X-Delete-After": "1"})
+    dav.put("/files/a", x_delete_after="1")
     dav.put("/files/kept")
     time.sleep(1.1)
 
@@ -93,7 +93,7 @@ def test_what_was_uploaded_for_a_second_is_gone_after_it(dav: Dav, opened: Store
 
 
 def test_an_upload_that_says_nothing_leaves_the_time_as_it_is_and_another_changes_it(dav: Dav) -> None:
-    dav.put("/files/a", **{"X-Delete-At": "7253311777"})
+    dav.put("/files/a", x_delete_at="7253311777")
     dav("PUT", "/files/a", b"other")
     kept = dav.propfind("/files/a").properties("/files/a")[EXPIRES].text
     dav("PUT", "/files/a", b"another", **{"X-Delete-At": "7253311778"})
