@@ -1,5 +1,6 @@
 """Lists of attachments: a filter, an order, and pages that begin after a key, so that no insertion shifts them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,19 +40,30 @@ class Page:
 
 
 def page(tx: Transaction, caller: Caller, of: Filter, order: Order, after: Key | None, limit: int) -> Page:
-    """One page of what the caller may read, in one order for all pages."""
-    found: list[Showing] = []
+    """One page of what the caller may read, in one order for all pages.
+
+    Whether there is another page follows from what the caller may read, too (I9).
+    """
+    found: list[tuple[Key, Showing]] = []
+    for key, showing in _readable(tx, caller, of, order, after, limit):
+        if len(found) == limit:
+            return Page(attachments.described(tx, [each for _, each in found]), found[-1][0])
+        found.append((key, showing))
+    return Page(attachments.described(tx, [each for _, each in found]), None)
+
+
+def _readable(
+    tx: Transaction, caller: Caller, of: Filter, order: Order, after: Key | None, limit: int
+) -> Iterator[tuple[Key, Showing]]:
     while True:
         rows = tx.execute(_rows(caller, of, order, after).limit(limit + 1)).all()
         shown = {showing.node: showing for showing in _shown(tx, caller, of, [row.id for row in rows])}
         for row in rows:
-            if len(found) == limit:
-                return Page(attachments.described(tx, found), after)
             after = (row.value, row.id)
             if row.id in shown:
-                found.append(shown[row.id])
+                yield after, shown[row.id]
         if len(rows) <= limit:
-            return Page(attachments.described(tx, found), None)
+            return
 
 
 def _rows(caller: Caller, of: Filter, order: Order, after: Key | None) -> Any:

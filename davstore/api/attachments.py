@@ -125,12 +125,21 @@ def _key(asked: Listing) -> Key:
     try:
         padded = asked.page_token + "=" * (-len(asked.page_token) % 4)
         order, value, node = json.loads(urlsafe_b64decode(padded))
-        is_right = isinstance(value, str if "filename" in order else int) and isinstance(node, int)
+        is_right = (_is_name(value) if "filename" in order else _is_number(value)) and _is_number(node)
     except (ValueError, TypeError):
         raise NotFound("", "no page begins there") from None
-    if not is_right or order != asked.order_by or not 0 <= node < 1 << 63:
+    if not is_right or order != asked.order_by:
         raise NotFound("", "no page of this order begins there")
     return value, node
+
+
+def _is_name(value: Any) -> bool:
+    """Raises ValueError for what is no text."""
+    return isinstance(value, str) and b"\0" not in value.encode()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 63
 
 
 def get(call: Call, id: str) -> Response:  # noqa: A002 - the address calls it so

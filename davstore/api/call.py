@@ -53,7 +53,10 @@ class Call:
 
     def query(self, model: type[T]) -> T:
         """The parameters of the URL. Raises DAVError 400."""
-        pairs = parse_qsl(self.request.environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict")
+        try:
+            pairs = parse_qsl(self.request.environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError:
+            raise DAVError(HTTP_BAD_REQUEST, "a parameter is not UTF-8") from None
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
             raise DAVError(HTTP_BAD_REQUEST, "a parameter stands twice")

@@ -1,7 +1,9 @@
 """Attachments by the API: streams in, pages out, and every defect of the upstreams that it must not have."""
 
 import io
+import json
 import resource
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -12,7 +14,9 @@ from core.errors import StorageUnavailable
 from core.policy import BucketPolicy
 from core.store import Store
 from tests.api.conftest import API, attach, call, code, document, told
+from tests.assets.conftest import document as folder
 from tests.assets.conftest import ruled
+from tests.assets.conftest import told as own
 from tests.davstore.client import Answer, Dav
 
 FORM = (
@@ -388,3 +392,34 @@ def test_m18_a_storage_that_does_not_answer_is_told_and_asked_again(
     assert code(answer) == (503, "STORAGE_UNAVAILABLE")
     assert answer.header("Retry-After") == "10"
     assert b"/srv" not in answer.body
+
+
+@pytest.mark.parametrize("order", ["created", "filename", "size"])
+def test_whether_there_is_another_page_tells_nothing_of_what_one_may_not_read(alice: Dav, bob: Dav, order: str) -> None:
+    alice.make("/files/team")
+    team = str(own(alice, "/files/team", "uid"))
+    bob.put("/files/team/a salary.txt", b"m")
+    folder(alice, "/files/team/payroll")
+    alice.put("/files/team/payroll/salary.txt", b"longer")
+
+    address = f"/attachments?document={team}&filename=salary&page_size=1&order_by={order}"
+    of_alice, of_bob = (told(call(dav, "GET", address)) for dav in (alice, bob))
+
+    assert of_alice["next_page_token"]
+    assert [each["filename"] for each in of_bob["attachments"]] == ["a salary.txt"]
+    assert of_bob["next_page_token"] is None
+
+
+@pytest.mark.parametrize(
+    ("order", "value"), [("-created", 10**30), ("size", -(10**30)), ("filename", "\ud800"), ("filename", "a\0")]
+)
+def test_a_page_token_that_nobody_gave_is_refused(alice: Dav, order: str, value: int | str) -> None:
+    token = urlsafe_b64encode(json.dumps([order, value, 1]).encode()).decode().rstrip("=")
+
+    answer = call(alice, "GET", f"/attachments?order_by={order}&page_token={token}")
+
+    assert code(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+def test_a_parameter_that_is_not_utf_8_is_refused(alice: Dav) -> None:
+    assert code(call(alice, "GET", "/attachments?filename=%ff")) == (400, "INVALID_REQUEST")
