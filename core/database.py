@@ -50,6 +50,14 @@ NO_BUCKET = BucketId(0)
 ADVISORY = 0x0DA57
 CLOCK = Prepared(select(text("CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) * 1000")))
 """PostgreSQL's. SQLite has the clock of the machine that we share with it, but tells only its milliseconds."""
+VANISHING = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, and at the end milliseconds, after which a server is given up whose machine vanished without a word."""
 KEPT = 8
 SETTLING = (0.0, 0.1, 0.4, 1.5)
 """Seconds before each attempt to learn what became of a commit."""
@@ -142,7 +150,7 @@ class Database:
             pool_size=8,
             max_overflow=24,
             pool_pre_ping=True,
-            connect_args={"options": f"-c synchronous_commit={commit} -c TimeZone=UTC", "connect_timeout": 10},
+            connect_args={"options": f"-c synchronous_commit={commit} -c TimeZone=UTC", **VANISHING},
         )
         reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._readers = Connections(reader)

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import JSON, Connection, MetaData, Table, event, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import UUID
@@ -27,6 +27,8 @@ from .snapshots import Row, Snapshot
 from .staging import Staging
 
 BATCH = 500
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,9 @@ def _insert(tx: Transaction, source: _Source) -> None:
     for row in source.rows(objects.name):
         if row["storage"] == INLINE:
             _insert_inline(tx, source, row)
-    lost = update(objects).where(objects.c.digest.in_(sorted(source.lost)))
-    tx.execute(lost.values(verdict="lost", verified=tx.now))
+    for lost in _batches(sorted(source.lost)):
+        gone = update(objects).where(objects.c.digest.in_(lost))
+        tx.execute(gone.values(verdict="lost", verified=tx.now))
 
 
 def _insert_inline(tx: Transaction, source: _Source, row: Row) -> None:
@@ -169,7 +172,7 @@ def _number_on(tx: Transaction, table: str) -> None:
     tx.execute(last, {"name": f'"{table}"'})
 
 
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    rest = iter(rows)
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
     while batch := list(islice(rest, BATCH)):
         yield batch

@@ -46,7 +46,7 @@ class Taken(Exception):
     """Something is at the key already."""
 
 
-class Conflict(Exception):
+class Conflict(StorageUnavailable):
     """Somebody else writes at the key at this moment."""
 
 
@@ -55,7 +55,7 @@ def refusal(storage: str, key: str, code: str) -> Exception:
     if code in TAKEN:
         return Taken(key)
     if code in CONFLICT:
-        return Conflict(key)
+        return Conflict(storage, f"somebody else is at work on {key or 'it'} at this moment")
     if code in ABSENT:
         return NotFound(key)
     if code in FULL:

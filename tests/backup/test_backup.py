@@ -203,6 +203,22 @@ def test_a_damaged_archive_is_refused_unless_a_part_is_enough(
     assert result.lost == sorted([digest(LARGE), digest(SMALL)])
 
 
+def test_however_many_contents_are_lost_the_others_come_back(
+    store: Store, archive: DirectoryArchive, restored: Restore, tmp_path: Path
+):
+    fill(store)
+    name = taken(store, archive).snapshot.name
+    never = [f"{n:064x}" for n in range(70_000)]
+    file = tmp_path / "archive" / "snapshots" / name / "backup.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | {"missing": never}))
+
+    again, result = restored(archive)
+
+    assert result.lost == never
+    assert without_locks(again) == without_locks(store)
+
+
 class Failing(DirectoryArchive):
     """Refuses the n-th file that it is given."""
 

@@ -1,6 +1,7 @@
 """Transactions as I6 and I7 promise them, on both databases."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -8,6 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import TCP_KEEPIDLE, TCP_KEEPINTVL
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, text
@@ -246,3 +249,18 @@ def test_a_sync_that_failed_fails_for_all_who_waited(tmp_path: Path, monkeypatch
         may_fail.set()
         assert [type(each.exception(10)) for each in waiting] == [UnsyncedLog] * 4
     sync.close()
+
+
+@pytest.mark.slow
+def test_a_server_whose_machine_vanished_is_given_up_within_a_minute(postgres_url: str):
+    database = Database(postgres_url)
+    with database.read() as tx:
+        driver: Any = tx.connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as wire:
+            silent = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in (TCP_KEEPIDLE, TCP_KEEPINTVL)]
+            tries = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+            unheard = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    database.close()
+
+    assert silent[0] + silent[1] * tries <= 60
+    assert 0 < unheard <= 60_000

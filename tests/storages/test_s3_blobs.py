@@ -6,13 +6,15 @@ import ssl
 import subprocess
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from core.blobs.s3 import S3Blobs
 from core.blobs.s3_listing import listed as paged
 from core.blobs.streamed import FIRST
-from core.errors import AlreadyExists, Corrupt, NotFound, StorageUnavailable, Unusable
+from core.errors import AlreadyExists, Corrupt, NotFound, Refusal, StorageUnavailable, Unusable
 from core.storage_settings import S3Storage
 from tests.parts.blobs import MIB, OTHER_UID, key_of, listed, publish, read, s3_blobs, sample
 from tests.parts.faults import FaultyS3
@@ -56,6 +58,29 @@ def test_many_are_deleted_in_one_request(s3: S3Blobs) -> None:
     assert s3.delete_all([*keys[:20], key_of(b"never")]) == {}
 
     assert set(listed(s3)) == set(keys[20:])
+
+
+@pytest.mark.parametrize("call", ["delete_object", "delete_objects", "list_multipart_uploads"])
+def test_a_deletion_that_meets_others_at_work_on_the_key_is_refused_like_any_other(
+    s3: S3Blobs, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    keys = [publish(s3, f"{n}".encode()) for n in range(1 if call == "delete_object" else 2)]
+    answer: Any = {"Error": {"Code": "OperationAborted"}}
+    real = s3._at.client._make_api_call  # pyright: ignore
+
+    def busy(operation: str, options: object) -> object:
+        if operation == "".join(map(str.capitalize, call.split("_"))):
+            raise ClientError(answer, operation)
+        return real(operation, options)
+
+    monkeypatch.setattr(s3._at.client, "_make_api_call", busy)
+    try:
+        refusals = s3.delete_all(keys)
+    except Refusal as refused:
+        refusals = dict.fromkeys(keys, refused)
+
+    assert refusals.keys() == set(keys)
+    assert all(isinstance(refused, StorageUnavailable) for refused in refusals.values())
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 7, 1000])
