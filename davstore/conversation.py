@@ -10,6 +10,7 @@ from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from core.errors import Refusal
 from davstore.bodies import Body, IncompleteBody
 from davstore.framing import Refused, Request, is_hopeless, parse
 from davstore.responses import Response, refusal
@@ -168,6 +169,8 @@ class Conversation:
         """A half-sent answer is broken off; otherwise there is still room for a status."""
         if self._wire.broken or body.is_broken:
             log.debug("%s: %s", request.target, error)
+        elif isinstance(error, Refusal):
+            log.error("%s %s failed: %s", request.environ["REQUEST_METHOD"], request.target, error)
         else:
             log.error("%s %s failed", request.environ["REQUEST_METHOD"], request.target, exc_info=error)
         if response.is_whole:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import StorageUnavailable
 from tests.connection.conftest import Site
 
 Start = Callable[..., Any]
@@ -230,6 +231,24 @@ def test_a_failure_half_way_breaks_the_connection(
     with pytest.raises(ConnectionResetError):
         peer.rest()
     assert result.closed.wait(5)
+
+
+@pytest.mark.expects_log("GET b'/' failed: storage s3main: it is gone")
+def test_a_storage_that_fails_half_way_is_one_line_of_the_log(
+    site: Callable[..., Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaking() -> Iterator[bytes]:
+        yield b"some"
+        raise StorageUnavailable("storage s3main", "it is gone")
+
+    result = Closing(breaking())
+    peer = site(answering(result, length(100))).connect()
+    peer.send(GET)
+
+    with pytest.raises(ConnectionResetError):
+        peer.rest()
+    assert result.closed.wait(5)
+    assert [record.exc_info for record in caplog.records if "s3main" in record.getMessage()] == [None]
 
 
 def raises(_environ: dict[str, Any], _start_response: Start) -> list[bytes]:
