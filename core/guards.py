@@ -1,11 +1,12 @@
 """What a write needs before it may change anything: the right to, the caller's expectations, and the lock tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from . import buckets, locks, places, reach
 from .database import Transaction
 from .errors import Forbidden, IsACollection, NoParent, NotFound
-from .model import Access, BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
+from .model import Access, Bucket, BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
 from .places import Place
 
 BUCKETS = "buckets are made and removed with `davstore bucket`"
@@ -129,3 +130,24 @@ def _below(tx: Transaction, place: Place) -> list[Access]:
     if not place.accesses or place.node is None or not place.node.is_collection:
         return []
     return reach.below(tx, place.node.id)
+
+
+def locks_of(tx: Transaction, caller: Caller, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
+    """Live locks that cover each node, inherited ones too: for one node, or for members of one collection."""
+    if not of or not of[0].path or locks.are_none(tx):
+        return {}
+    if len(of) == 1:
+        found = Situation(tx, caller).locks(of[0].path)
+        return {of[0].id: found} if found else {}
+    own = locks.of_members(tx, {node.id: node.path for node in of})
+    inherited = tuple(lock for lock in Situation(tx, caller).locks(of[0].path[:-1]) if lock.infinite)
+    return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
+
+
+def home(tx: Transaction, path: Path) -> Bucket:
+    """The bucket that a file at the path goes to. Raises NoParent, IsACollection, Forbidden."""
+    fillable(tx, path)
+    bucket = buckets.find(tx, path[0])
+    if bucket is None:
+        raise NoParent(path, "there is no such bucket")
+    return bucket

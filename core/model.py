@@ -208,6 +208,14 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class LockLimits:
+    """Nanoseconds."""
+
+    default: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
 class LockRequest:
     scope: Scope = Scope.EXCLUSIVE
     infinite: bool = True

@@ -4,7 +4,6 @@ Every path starts with a bucket's name; () is the root, which lists the buckets 
 raise StorageUnavailable; the other refusals are named where they are not plain from the verb.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,18 +12,30 @@ from typing import BinaryIO
 
 from sqlalchemy import update
 
-from . import buckets, crossing, documents, files, guards, locks, media, pictures, properties, reach, relocation, tree
+from . import (
+    buckets,
+    crossing,
+    documents,
+    files,
+    guards,
+    locks,
+    media,
+    pictures,
+    properties,
+    reach,
+    relocation,
+    room,
+    tree,
+)
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import (
     AlreadyExists,
     Forbidden,
     InvalidMove,
-    NoParent,
     NotACollection,
     NotFound,
     QuotaExceeded,
-    StorageUnavailable,
 )
 from .guards import Situation
 from .model import (
@@ -38,6 +49,7 @@ from .model import (
     Instant,
     Kind,
     Lock,
+    LockLimits,
     LockRequest,
     Node,
     NodeId,
@@ -52,18 +64,9 @@ from .objects import BlobNeeded
 from .pictures import Picture
 from .places import Place
 from .schema import nodes
-from .staging import Draft, Sealable, Sealed, translated
+from .staging import Draft, Sealable, Sealed
 
 PAGE = 1000
-EXECUTE = 0o111
-
-
-@dataclass(frozen=True, slots=True)
-class LockLimits:
-    """Nanoseconds."""
-
-    default: int
-    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,41 +134,14 @@ class Namespace:
 
     def locks(self, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
         """Live locks that cover each node, inherited ones too: for one node, or for members of one collection."""
-        if not of or len(of[0].path) == 0:
-            return {}
         with self.database.read() as tx:
-            if locks.are_none(tx):
-                return {}
-            if len(of) == 1:
-                found = Situation(tx, self.caller).locks(of[0].path)
-                return {of[0].id: found} if found else {}
-            own = locks.of_members(tx, {node.id: node.path for node in of})
-            above = of[0].path[:-1]
-            inherited = tuple(lock for lock in Situation(tx, self.caller).locks(above) if lock.infinite)
-        return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
+            return guards.locks_of(tx, self.caller, of)
 
     def quota(self, path: Path) -> tuple[int, int]:
-        """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root.
-
-        Where a storage does not answer there is no room.
-        """
+        """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root."""
         with self.database.read() as tx:
             every = buckets.every(tx) if not path else [buckets.get(tx, path[0])]
-        used = sum(bucket.bytes for bucket in every)
-        free = min((room for room in map(self._room, every) if room is not None), default=0)
-        rest = min((max(0, bucket.quota - bucket.bytes) for bucket in every if bucket.quota is not None), default=free)
-        return used, min(free, rest) if path else free
-
-    def _free(self, bucket: Bucket) -> int:
-        staging = self.contents.store(bucket.storage).staging
-        with translated(staging):
-            return shutil.disk_usage(staging).free
-
-    def _room(self, bucket: Bucket) -> int | None:
-        try:
-            return self._free(bucket)
-        except StorageUnavailable:
-            return None
+        return room.quota(self.contents, every, is_whole=not path)
 
     def visibility(self, path: Path) -> Visibility:
         """What the path's bucket says where no node does."""
@@ -187,7 +163,7 @@ class Namespace:
             quota = place.bucket.quota
             if growth > 0 and quota is not None and place.bucket.bytes + growth > quota:
                 raise QuotaExceeded(path, f"the bucket takes {quota} bytes, the trash included")
-        if size is not None and size > self._free(place.bucket):
+        if size is not None and size > room.free(self.contents, place.bucket):
             raise QuotaExceeded(path, "the disk has not so much room")
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
@@ -360,8 +336,7 @@ class Namespace:
         rules: Rules | None = None,
         expect: Expect = ANYTHING,
     ) -> Node:
-        """All changes in order, or none. `modified` sets the time of the content, `executable` the x bits, `expires`
-        when a file goes by itself, or FOREVER. Raises Forbidden."""
+        """All changes in order, or none. `executable` sets the x bits, `expires` when a file goes, or FOREVER."""
         guards.writable(path, self.caller, deep=1)
         with self.database.write(self._bucket(path)) as tx:
             guards.holds(tx, self.caller, expect)
@@ -372,10 +347,9 @@ class Namespace:
             seq = buckets.advance(tx, place.bucket)
             properties.apply(tx, place.node.id, changes)
             relocation.set_modified(tx, place.node.id, modified)
-            mode = nodes.c.mode
             if executable is not None:
-                mode = mode.op("|")(EXECUTE) if executable else mode.op("&")(~EXECUTE)
-            values: dict[str, object] = {"seq": seq, "mode": mode, "changed": tx.now}
+                relocation.set_executable(tx, place.node.id, executable)
+            values: dict[str, object] = {"seq": seq, "changed": tx.now}
             if expires is not None and place.node.kind is Kind.FILE:
                 values["expires"] = None if expires == FOREVER else expires
             if rules:
@@ -417,11 +391,7 @@ class Namespace:
 
     def _home(self, path: Path) -> Bucket:
         with self.database.read() as tx:
-            guards.fillable(tx, path)
-            bucket = buckets.find(tx, path[0])
-        if bucket is None:
-            raise NoParent(path, "there is no such bucket")
-        return bucket
+            return guards.home(tx, path)
 
     def _bucket(self, path: Path) -> BucketId:
         """The id of a path's bucket, for its writer lock; of none where there is no such bucket."""

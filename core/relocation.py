@@ -10,6 +10,8 @@ from .paths import within
 from .places import Place
 from .schema import nodes
 
+EXECUTE = 0o111
+
 
 def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     """The name goes. The last name of a node takes it to the trash, or away where the bucket keeps none.
@@ -222,6 +224,12 @@ def _admit(tx: Transaction, source: Place, target: Place, *, deep: bool) -> None
     if source.bucket.id != target.bucket.id and (deep or not source.node.is_collection):
         for media_type, largest in tree.types_below(tx, source.node.id):
             media.admit(target.bucket, target.path, media_type, largest)
+
+
+def set_executable(tx: Transaction, node: NodeId, executable: bool) -> None:
+    """The three x bits of its mode."""
+    mode = nodes.c.mode.op("|")(EXECUTE) if executable else nodes.c.mode.op("&")(~EXECUTE)
+    tx.execute(update(nodes).where(nodes.c.id == node).values(mode=mode))
 
 
 def set_modified(tx: Transaction, node: NodeId, modified: int | None) -> None:

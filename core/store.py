@@ -24,9 +24,9 @@ from .hosting import HostObjects
 from .inodes import Inodes
 from .jobs import JobState, Wait
 from .leftovers import Leftovers
-from .model import Bucket, BucketId, Caller, Findings, Lock, Node, StorageUsage, Usage
+from .model import Bucket, BucketId, Caller, Findings, Lock, LockLimits, Node, StorageUsage, Usage
 from .moving import Moved, move
-from .namespace import LockLimits, Namespace
+from .namespace import Namespace
 from .orders import Limits
 from .policy import BucketPolicy
 from .presets import Preset
