@@ -14,6 +14,7 @@ from .assets import Assets, identified
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import AlreadyExists, Forbidden, NoParent, NotFound, Unauthenticated
+from .guards import UNATTACHED
 from .model import ANYTHING, BucketId, Caller, Expect, Kind, Node, NodeId, Path, Rules
 from .namespace import Namespace
 from .objects import BlobNeeded
@@ -23,8 +24,6 @@ from .reach import Showing
 from .schema import aliases, names, nodes
 from .staging import Sealable
 
-UNATTACHED = "attachments"
-"""The collection of a bucket whose members are the attachments that no document has, by their makers."""
 TRIES = 100
 LONGEST, ENDING = NAME_BYTES, 20
 """Bytes of a name, and letters of what is kept as its ending when it is shortened."""
@@ -142,7 +141,7 @@ class Attachments:
         node = self.assets.file(id_)
         with self.database.write(node.bucket) as tx:
             guards.holds(tx, self.caller, expect)
-            place = guards.source(tx, self.caller, node.path)
+            place = self._place(tx, node)
             assert place.node
             guards.changeable(place, self.caller)
             locks.require(tx, self.caller, ANYTHING, place, member=filename is not None)
@@ -155,6 +154,13 @@ class Attachments:
             if filename is not None and filename != place.path[-1]:
                 path = self._renamed(tx, place, filename, seq)
             return self._of(tx, tree.reread(tx, place.node.id, path))
+
+    def _place(self, tx: Transaction, node: Node) -> Place:
+        """Where the node was found, if it is still there; another one that took the place is not meant."""
+        place = guards.source(tx, self.caller, node.path)
+        if place.node is None or place.node.uid != node.uid:
+            raise NotFound(node.path, "it was moved meanwhile")
+        return place
 
     def _renamed(self, tx: Transaction, place: Place, filename: str, seq: int) -> Path:
         assert place.node
@@ -170,7 +176,7 @@ class Attachments:
         found = {node.id: node for node in map(self.assets.file, ids)}
         with self.database.write(*{node.bucket for node in found.values()}) as tx:
             for node in found.values():
-                place = guards.source(tx, self.caller, node.path)
+                place = self._place(tx, node)
                 guards.removable(tx, place, self.caller)
                 locks.require(tx, self.caller, ANYTHING, place, member=True)
                 relocation.remove(tx, place, buckets.advance(tx, place.bucket), self.caller.name)
@@ -217,7 +223,7 @@ class Attachments:
         return crossing.with_bytes(brought)
 
     def _set(self, tx: Transaction, document: Node, wanted: Sequence[Node]) -> list[Attachment]:
-        here = guards.source(tx, self.caller, document.path)
+        here = self._place(tx, document)
         guards.changeable(here, self.caller)
         kept = [self._attached(tx, here, node) for node in wanted]
         for page in list(tree.pages(tx, document.id, here.path, 1000)):
@@ -234,9 +240,10 @@ class Attachments:
     def _attached(self, tx: Transaction, here: Place, node: Node) -> NodeId:
         """The document's own file of that content: the very one, or a copy."""
         assert here.node
-        source = guards.source(tx, self.caller, node.path)
+        source = self._place(tx, node)
+        assert source.node
         if source.parent == here.node.id:
-            return node.id
+            return source.node.id
         target = guards.target(tx, self.caller, (*here.path, _free(tx, here, node.name)))
         mine = source.access.owner == self.caller.name and not source.access.in_document
         if mine and source.bucket.id == target.bucket.id:

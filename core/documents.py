@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from . import reach
+from . import guards, reach
 from .database import Transaction
 from .errors import Forbidden
 from .model import Caller, Kind, Node, Rules
@@ -65,6 +65,7 @@ def _library(place: Place, is_local: bool) -> bool:
 
 
 def _check_collection(place: Place) -> None:
+    guards.ownable(place.path)
     if place.parent is None:
         raise Forbidden(place.path, "a bucket's visibility is set with `davstore bucket set`")
     if place.node is None or place.node.kind is not Kind.COLLECTION:

@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from . import buckets, locks, places, reach
+from sqlalchemy import select
+
+from . import buckets, locks, places, reach, tree
 from .database import Transaction
 from .errors import Forbidden, IsACollection, NoParent, NotFound
 from .model import Access, Bucket, BucketId, Caller, Expect, Instant, Kind, Lock, Node, NodeId, Path
 from .places import Place
+from .schema import nodes
 
 BUCKETS = "buckets are made and removed with `davstore bucket`"
 """Why the root takes no writes."""
+UNATTACHED = "attachments"
+"""The collection of a bucket whose members are the attachments that no document has, by their makers."""
 NOT_YOURS = "it is, or holds, a document of somebody else's"
 
 
@@ -118,6 +123,27 @@ def removable(tx: Transaction, place: Place, caller: Caller) -> None:
     every = [place.above, place.access, *_below(tx, place)]
     if not all(access.writable(caller) for access in every):
         raise Forbidden(place.path, NOT_YOURS)
+
+
+def ownable(path: Path) -> None:
+    """A document can be there. Raises Forbidden where the attachments of everybody lie, or it would keep them out."""
+    if _is_everybodys(path):
+        raise Forbidden(path, "attachments that no document has lie here, so no document can")
+
+
+def placeable(tx: Transaction, source: Place, target: Place) -> None:
+    """What is there can be at the target, with the documents in it. Raises Forbidden."""
+    assert source.node
+    if not _is_everybodys(target.path) or not source.node.is_collection:
+        return
+    members = select(tree.below(source.node.id).c.id)
+    owned = select(nodes.c.id).where(nodes.c.id.in_(members), nodes.c.kind == Kind.COLLECTION, nodes.c.owner != "")
+    if tx.scalar(owned.limit(1)) is not None:
+        ownable(target.path)
+
+
+def _is_everybodys(path: Path) -> bool:
+    return path[1:2] == (UNATTACHED,) and len(path) <= 3
 
 
 def copyable(tx: Transaction, place: Place, caller: Caller) -> None:

@@ -41,6 +41,7 @@ def copy(
     _check_overwrite(target, overwrite=overwrite)
     guards.copyable(tx, source, caller)
     _check_rights(tx, caller, target)
+    guards.placeable(tx, source, target)
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=deep)
     over_file = target.node is not None and target.node.kind is source.node.kind is Kind.FILE
@@ -100,6 +101,7 @@ def move(tx: Transaction, caller: Caller, source: Place, target: Place, expect: 
     _check_overwrite(target, overwrite=overwrite)
     guards.removable(tx, source, caller)
     _check_rights(tx, caller, target)
+    guards.placeable(tx, source, target)
     locks.require(tx, caller, expect, source, member=True, inside=True)
     locks.require(tx, caller, expect, target, member=True, inside=True)
     _admit(tx, source, target, deep=True)
@@ -131,6 +133,7 @@ def restore(
     node, name = source.node, target.path[-1]
     _check_overwrite(target, overwrite=overwrite)
     _check_rights(tx, caller, target)
+    guards.placeable(tx, source, target)
     locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:

@@ -11,6 +11,7 @@ import pytest
 
 from core.assets import Assets
 from core.errors import StorageUnavailable
+from core.model import Node
 from core.policy import BucketPolicy
 from core.store import Store
 from tests.api.conftest import API, attach, call, code, document, told
@@ -359,6 +360,53 @@ def test_nobody_takes_the_place_where_others_attachments_are(alice: Dav, bob: Da
     assert alice("MOVE", "/files/attachments/", destination="/files/mine/").status == 403
     assert alice("DELETE", "/files/attachments/bob/").status == 403
     assert bob("GET", made["url"]).status == 200
+
+
+def test_nobody_takes_the_place_of_attachments_before_there_are_any(alice: Dav, bob: Dav) -> None:
+    bob.make("/files/attachments")
+    bob.make("/files/attachments/alice")
+    folder(bob, "/files/mine")
+    bob.make("/files/deep")
+    folder(bob, "/files/deep/alice")
+
+    assert ruled(bob, "/files/attachments", "private") == 403
+    assert ruled(bob, "/files/attachments/alice", "private") == 403
+    for method in ("COPY", "MOVE"):
+        assert bob(method, "/files/mine/", destination="/files/attachments/admin/").status == 403
+        assert bob(method, "/files/deep/", destination="/files/attachments/").status == 403
+    assert attach(alice)["path"] == "/files/attachments/alice/a.txt"
+
+
+def test_nobody_takes_the_place_of_attachments_out_of_the_trash(alice: Dav, bob: Dav) -> None:
+    folder(bob, "/files/mine")
+    assert bob("DELETE", "/files/mine/").status == 204
+    (entry,) = (href for href in bob.propfind("/-/trash/files/", depth="1").hrefs if "mine" in href)
+
+    assert bob("MOVE", entry, destination="/files/attachments/").status == 403
+    assert bob("COPY", entry, destination="/files/attachments/").status == 403
+    assert attach(alice)["path"] == "/files/attachments/alice/a.txt"
+
+
+@pytest.mark.parametrize(("method", "given"), [("DELETE", None), ("PATCH", {"filename": "c.txt"})])
+def test_a_file_that_takes_the_place_meanwhile_is_not_what_a_call_by_id_means(
+    alice: Dav, monkeypatch: pytest.MonkeyPatch, method: str, given: dict[str, str] | None
+) -> None:
+    meant = attach(alice, b"meant", filename="a.txt")
+    other = attach(alice, b"other", filename="b.txt")
+    find = Assets.file
+
+    def overtaken(assets: Assets, id_: str) -> Node:
+        monkeypatch.undo()
+        found = find(assets, id_)
+        assert alice("MOVE", meant["path"], destination="/files/elsewhere.txt").status == 201
+        assert alice("MOVE", other["path"], destination=meant["path"]).status == 201
+        return found
+
+    monkeypatch.setattr(Assets, "file", overtaken)
+    answer = call(alice, method, f"/attachments/{meant['id']}", given)
+
+    assert code(answer) == (404, "RESOURCE_NOT_FOUND")
+    assert told(call(alice, "GET", f"/attachments/{other['id']}"))["filename"] == "a.txt"
 
 
 @pytest.mark.parametrize(
