@@ -135,6 +135,7 @@ def restore(
     _check_rights(tx, caller, target)
     guards.placeable(tx, source, target)
     locks.require(tx, caller, expect, target, member=target.node is None, inside=True)
+    _admit(tx, source, target, deep=True)
     seq = buckets.advance(tx, target.bucket)
     if source.bucket.id != target.bucket.id:
         _change_bucket(tx, node.id, source.bucket, target.bucket, seq)
@@ -157,6 +158,7 @@ def recall(tx: Transaction, caller: Caller, version: Node, target: Place, expect
     _check_rights(tx, caller, target)
     locks.require(tx, caller, expect, target, member=file is None, inside=True)
     if version.bucket != target.bucket.id:
+        media.admit(target.bucket, target.path, version.media_type, version.size)
         content = objects.counterpart(tx, content, target.bucket.id)
     if file and file.kind is Kind.FILE:
         seq = buckets.advance(tx, target.bucket, 0, version.size - file.size)

@@ -471,3 +471,18 @@ def test_a_page_token_that_nobody_gave_is_refused(alice: Dav, order: str, value:
 
 def test_a_parameter_that_is_not_utf_8_is_refused(alice: Dav) -> None:
     assert code(call(alice, "GET", "/attachments?filename=%ff")) == (400, "INVALID_REQUEST")
+
+
+def test_a_bucket_takes_out_of_anothers_trash_and_past_only_what_its_policy_says(alice: Dav, opened: Store) -> None:
+    opened.create_bucket("pictures", BucketPolicy(types=("image/*",), max_size=1000))
+    for content in (b"first", b"second"):
+        alice.put("/files/a.txt", content)
+    alice.put("/files/b.txt")
+    assert alice("DELETE", "/files/b.txt").status == 204
+    (removed,) = (href for href in alice.propfind("/-/trash/files/", depth="1").hrefs if "/b" in href)
+    past = [href for href in alice.propfind("/-/versions/files/a.txt/", depth="1").hrefs if not href.endswith("a.txt/")]
+
+    assert past
+    for source in (removed, past[0]):
+        for method in ("COPY", "MOVE"):
+            assert alice(method, source, destination="/pictures/a.png").status == 415, (method, source)
