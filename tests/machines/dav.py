@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it comes without stubs
 
 from core.store import Store
-from tests.machines.drivers import NAMESPACE, Tree, element
+from tests.machines.drivers import NAMESPACE, Tree, element, wipe
 from tests.parts.model import Model, Path, Refused
 from tests.parts.server import Answer, DavServer, basic
 
@@ -46,6 +46,9 @@ class DavDriver:
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
+
+    def renew(self) -> None:
+        wipe(self.store)
 
     def words(self, verb: str, reasons: set[str]) -> set[str]:
         """To refresh a lock its token is a condition too, which fails where there is nothing, unless a collection

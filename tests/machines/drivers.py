@@ -22,6 +22,10 @@ Tree = dict[object, object]
 class Driver(Protocol):
     store: Store
 
+    def renew(self) -> None:
+        """The store is as at the first start."""
+        ...
+
     def words(self, verb: str, reasons: set[str]) -> set[str]:
         """How this driver tells the model's reasons."""
         ...
@@ -56,6 +60,9 @@ class Driver(Protocol):
 class CoreDriver:
     def __init__(self, store: Store) -> None:
         self.store = store
+
+    def renew(self) -> None:
+        wipe(self.store)
 
     def words(self, verb: str, reasons: set[str]) -> set[str]:
         return reasons

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from core.model import Caller
-from tests.machines.drivers import Driver, restore, wipe
+from tests.machines.drivers import Driver, restore
 from tests.parts.model import Lock, Model, Path, Refused
 from tests.parts.scale import SOAKING
 
@@ -39,7 +39,7 @@ class NamespaceMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        wipe(self.driver.store)
+        self.driver.renew()
         self.model = Model(BUCKETS)
         self.locks: list[Lock] = []
 
@@ -174,8 +174,9 @@ class NamespaceMachine(RuleBasedStateMachine):
         )
 
 
-def run(driver: Driver, examples: int, steps: int) -> None:
-    """As many runs of as many steps each on an otherwise unused store."""
+def run(driver: Driver, examples: int, steps: int, *, shrinks: bool = True) -> None:
+    """As many runs of as many steps each on an otherwise unused store. What fails is told as short as can be, unless
+    that takes too long."""
     machine = type("Machine", (NamespaceMachine,), {"driver": driver})
     run_state_machine_as_test(
         machine,
@@ -183,6 +184,7 @@ def run(driver: Driver, examples: int, steps: int) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
+            phases=[phase for phase in Phase if shrinks or phase is not Phase.shrink],
             suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much),
         ),
     )
