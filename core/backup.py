@@ -7,11 +7,11 @@ cannot be read is reported and left out of the manifest, never passed over.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self, TypeVar, cast
 
 from sqlalchemy import Table, delete, func, insert, select, update
 
@@ -34,6 +34,7 @@ PAGE = 1000
 LEFT_OUT = frozenset(("purges", "blob_data", "storages", "jobs", "locks", "drafts", "uploads", "links"))
 """What belongs to the running store, or is bytes: the archive has those as blobs."""
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called with bytes done, and bytes in all."""
 
@@ -54,7 +55,7 @@ def back_up(database: Database, contents: Contents, archive: Archive, progress: 
     and what was copied so far serves the next one.
     """
     with _Rest(database) as rest:
-        rows = _save_rows(database, archive)
+        rows = _save_rows(database, archive, rest)
         copies = _Copies(contents, archive, rows.bytes, progress, rest)
         for row in snapshots.rows(archive, rows.name, objects.name):
             copies.take(row)
@@ -91,7 +92,7 @@ class _Rows:
     sums: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def _save_rows(database: Database, archive: Archive) -> _Rows:
+def _save_rows(database: Database, archive: Archive, rest: "_Rest") -> _Rows:
     """One transaction, as long as it takes: the one exception to I6's pages, since the rows must be of one moment."""
     with database.read() as tx:
         name = f"{moment(tx.now):%Y-%m-%dT%H-%M-%S.%fZ}-{uids.fresh()[-4:]}"
@@ -100,13 +101,16 @@ def _save_rows(database: Database, archive: Archive) -> _Rows:
         for table in kept_tables():
             file = snapshots.table_file(name, table.name)
             columns = [column.name for column in table.columns]
-            saved.tables[table.name], saved.sums[file] = snapshots.save_rows(archive, file, columns, _all(tx, table))
+            saved.tables[table.name], saved.sums[file] = snapshots.save_rows(
+                archive, file, columns, _all(tx, table, rest)
+            )
     return saved
 
 
-def _all(tx: Transaction, table: Table) -> Iterator[tuple[object, ...]]:
-    found = tx.connection.execution_options(yield_per=PAGE).execute(select(table))
-    return (tuple(row) for row in found)
+def _all(tx: Transaction, table: Table, rest: "_Rest") -> Iterator[tuple[object, ...]]:
+    for page in tx.connection.execution_options(yield_per=PAGE).execute(select(table)).partitions():
+        rest.keep()
+        yield from map(tuple, page)
 
 
 def _save_manifest(archive: Archive, rows: _Rows, copies: "_Copies") -> None:
@@ -129,7 +133,7 @@ class _Copies:
         self.bytes = self.copied = self.copied_bytes = 0
         self._contents = contents
         self._archive = archive
-        self._present = {name.rpartition("/")[2]: size for name, size in archive.files("blobs/")}
+        self._present = {name.rpartition("/")[2]: size for name, size in rest.during(archive.files("blobs/"))}
         self._seen, self._total = 0, total
         self._progress = progress
         self._rest = rest
@@ -206,6 +210,12 @@ class _Rest:
                 mine = (jobs.c.name == BACKUP) & (jobs.c.holder == self._holder)
                 tx.execute(update(jobs).where(mine).values(lease=tx.now + LEASE))
             self._renewed = time.monotonic()
+
+    def during(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, however long it takes to get them."""
+        for item in items:
+            self.keep()
+            yield item
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -48,13 +48,15 @@ def restore(settings: Settings, archive: Archive, name: str | None, progress: Pr
     snapshot = snapshots.read(archive, name)
     database = Database(settings.database.url, settings.database.durability)
     try:
-        _require_empty(database)
+        with database.read() as tx:
+            _require_empty(tx, database)
         migrations.upgrade(database, snapshot.revision)
         stores = storages.opened(database, settings)
         _require_storages(snapshot, stores)
         source = _Source(archive, snapshot, partial)
         _publish(source, stores, settings.database.durability == "fsync", progress)
         with database.write() as tx:
+            _require_empty(tx, database)
             _insert(tx, source)
         migrations.upgrade(database)
         return Restored(snapshot, sorted(source.lost))
@@ -62,10 +64,8 @@ def restore(settings: Settings, archive: Archive, name: str | None, progress: Pr
         database.close()
 
 
-def _require_empty(database: Database) -> None:
-    with database.read() as tx:
-        used = inspect(tx.connection).has_table(buckets.name) and tx.scalar(select(func.count()).select_from(buckets))
-    if used:
+def _require_empty(tx: Transaction, database: Database) -> None:
+    if inspect(tx.connection).has_table(buckets.name) and tx.scalar(select(func.count()).select_from(buckets)):
         where = database.url.render_as_string()
         raise Unusable(where, "holds a davstore already; restore into an empty data directory or database")
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import subprocess
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +24,7 @@ from core.settings import Settings
 from core.store import Store
 from tests.backup.conftest import ANYHOW, Restore
 from tests.parts.snapshots import snapshot
-from tests.parts.stores import ANN, content, put
+from tests.parts.stores import ANN, content, opened, put
 
 LARGE, OTHER, SMALL = b"a large content" * 100, b"another one" * 100, b"small"
 DEAD = PropertyName("urn:x", "colour")
@@ -289,6 +290,31 @@ def test_nothing_is_restored_over_a_store(store: Store, archive: DirectoryArchiv
     with pytest.raises(Unusable, match="holds a davstore already; restore into an empty"):
         restored(archive)
     assert snapshot(again) == before
+
+
+class Serving(DirectoryArchive):
+    """Somebody starts a server on the empty database while the bytes are brought."""
+
+    def __init__(self, root: Path, start: Callable[[], Store]) -> None:
+        super().__init__(root)
+        self.start = start
+
+    def open(self, name: str) -> BinaryIO:
+        if name.startswith("blobs/"):
+            self.start().close()
+        return super().open(name)
+
+
+def test_a_server_that_starts_in_the_middle_of_a_restore_ends_it_with_a_word(
+    store: Store, restored: Restore, tmp_path: Path
+):
+    put(store.namespace(ANN), ("files", "a"), LARGE)
+    taken(store, DirectoryArchive(tmp_path / "archive"))
+    data = tmp_path / "restored"
+    archive = Serving(tmp_path / "archive", lambda: opened(f"sqlite:///{data / 'davstore.db'}", data))
+
+    with pytest.raises(Unusable, match="holds a davstore already"):
+        restored(archive)
 
 
 def test_two_backups_do_not_run_at_once(store: Store, tmp_path: Path):
