@@ -22,7 +22,7 @@ from .paths import NAME_BYTES, checked
 from .places import Place
 from .reach import Showing
 from .schema import aliases, names, nodes
-from .staging import Sealable
+from .staging import HEAD, Sealable
 
 TRIES = 100
 LONGEST, ENDING = NAME_BYTES, 20
@@ -139,6 +139,7 @@ class Attachments:
     ) -> Attachment:
         """It has another name, or type. Raises AlreadyExists, Locked, Forbidden, UnsupportedMediaType …"""
         node = self.assets.file(id_)
+        head = b"" if media_type is None else self._head(node)
         with self.database.write(node.bucket) as tx:
             guards.holds(tx, self.caller, expect)
             place = self._place(tx, node)
@@ -148,6 +149,7 @@ class Attachments:
             seq = buckets.advance(tx, place.bucket)
             if media_type is not None:
                 media.admit(place.bucket, place.path, media_type, place.node.size)
+                media.admit_head(place.bucket, place.path, media_type, head, place.node.size)
                 values = {"media_type": media_type, "seq": seq, "changed": tx.now}
                 tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(**values))
             path = place.path
@@ -161,6 +163,10 @@ class Attachments:
         if place.node is None or place.node.uid != node.uid:
             raise NotFound(node.path, "it was moved meanwhile")
         return place
+
+    def _head(self, node: Node) -> bytes:
+        with self.contents.open(node) as reader:
+            return reader.read(HEAD)
 
     def _renamed(self, tx: Transaction, place: Place, filename: str, seq: int) -> Path:
         assert place.node

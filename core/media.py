@@ -152,14 +152,20 @@ def admit_size(bucket: Bucket, path: Path, size: int | None) -> None:
 
 
 def admit_bytes(bucket: Bucket, path: Path, media_type: str, content: Sealed) -> None:
+    """Raises UnsupportedMediaType as `admit_head` does."""
+    if bucket.types:
+        admit_head(bucket, path, media_type, content.head, content.size)
+
+
+def admit_head(bucket: Bucket, path: Path, media_type: str, head: bytes, size: int) -> None:
     """A bucket that is choosy looks at the bytes too: they must not be what it does not take, in disguise.
 
     Raises UnsupportedMediaType where they are of a type that it refuses, or lack the signature of the one that they
     claim. Empty files pass.
     """
-    if not bucket.types or not content.size:
+    if not bucket.types or not size:
         return
-    found = sniffed(content.head)
+    found = sniffed(head)
     if found is None and media_type in SIGNED:
         raise _refused(bucket, path, f"is {media_type} by its name or declaration, and its bytes are not")
     if found is not None and not _alike(found, media_type) and not _takes(bucket, found):

@@ -190,6 +190,16 @@ def test_m13_a_batch_is_deleted_whole_or_not_at_all(alice: Dav, bob: Dav) -> Non
     assert code(call(alice, "POST", "/attachments:batchDelete", {"ids": ["x"] * 101})) == (400, "INVALID_REQUEST")
 
 
+def test_an_attachment_is_not_called_what_its_bytes_are_not(alice: Dav, opened: Store) -> None:
+    opened.create_bucket("choosy", BucketPolicy(types=("text/*", "image/*")))
+    made = attach(alice, b"some text", filename="a.txt", bucket="choosy")
+
+    changed = call(alice, "PATCH", f"/attachments/{made['id']}", {"media_type": "image/png"})
+
+    assert code(changed) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert told(call(alice, "GET", f"/attachments/{made['id']}"))["media_type"] == "text/plain"
+
+
 def test_an_attachment_has_another_name_and_type(alice: Dav) -> None:
     made, other = attach(alice), attach(alice, filename="b.txt")
     address = f"/attachments/{made['id']}"
