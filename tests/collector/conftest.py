@@ -20,7 +20,7 @@ def open_store(database_url: str, tmp_path: Path) -> Iterator[OpenStore]:
     with ExitStack() as ending:
 
         def start(**buckets: BucketPolicy) -> Store:
-            store = stores.opened(database_url, tmp_path / "data", "os", **buckets)
+            store = stores.opened(database_url, tmp_path / "data", "os", {}, **buckets)
             ending.callback(store.close)
             ending.callback(_is_sound, store)
             return store

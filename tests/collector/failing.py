@@ -9,6 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from core.blobs import Blob, BlobStore
+from core.blobs.store import Capability
 from core.errors import StorageUnavailable
 from core.staging import Sealed
 from core.store import Store
@@ -91,6 +92,9 @@ class Frail:
 
     def blobs(self) -> Iterator[Blob]:
         return self._inner.blobs()
+
+    def check(self) -> Iterator[Capability]:
+        return self._inner.check()
 
     def claim(self, uid: str, *, new: bool) -> None:
         self._inner.claim(uid, new=new)

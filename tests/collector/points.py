@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 from sqlalchemy import event
 
 from core.blobs import Blob, BlobStore
+from core.blobs.store import Capability
 from core.database import Transaction
 from core.model import BucketId
 from core.staging import Sealed
@@ -112,6 +113,9 @@ class Telling:
 
     def blobs(self) -> Iterator[Blob]:
         return self.inner.blobs()
+
+    def check(self) -> Iterator[Capability]:
+        return self.inner.check()
 
     def claim(self, uid: str, *, new: bool) -> None:
         self.inner.claim(uid, new=new)

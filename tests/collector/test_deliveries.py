@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event, insert
 
 from core.blobs import Blob, BlobStore
+from core.blobs.store import Capability
 from core.collector import Collector
 from core.deliveries import deliver
 from core.errors import StorageUnavailable
@@ -47,6 +48,9 @@ class Refusing:
 
     def blobs(self) -> Iterator[Blob]:
         return self._inner.blobs()
+
+    def check(self) -> Iterator[Capability]:
+        return self._inner.check()
 
     def claim(self, uid: str, *, new: bool) -> None:
         self._inner.claim(uid, new=new)
