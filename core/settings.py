@@ -180,7 +180,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        problems = [*_unknown_storages(self.buckets, self.storages), *shared_places(self.storages)]
+        unknown = [*_unknown_storages(self.buckets, self.storages), *_unknown_presets(self.buckets, self.renditions)]
+        problems = [*unknown, *shared_places(self.storages)]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -206,4 +207,14 @@ def _unknown_storages(buckets: Mapping[str, BucketPolicy], storages: Mapping[str
         f"define [storages.{toml.key(bucket.storage)}]"
         for name, bucket in buckets.items()
         if bucket.storage not in storages
+    ]
+
+
+def _unknown_presets(buckets: Mapping[str, BucketPolicy], renditions: Renditions) -> list[str]:
+    return [
+        f"buckets.{name}.presets = {toml.value(preset)}: there is no such preset; "
+        f"define [renditions.presets.{toml.key(preset)}]"
+        for name, bucket in buckets.items()
+        for preset in bucket.presets
+        if preset not in renditions.presets
     ]

@@ -134,21 +134,24 @@ class Store:
 
     def create_bucket(self, name: str, policy: BucketPolicy) -> Bucket:
         """Raises AlreadyExists, InvalidSetting."""
-        self._check_storage(policy)
+        self._check_policy(policy)
         with self.database.write() as tx:
             return buckets.create(tx, name, policy)
 
     def change_bucket(self, name: str, policy: BucketPolicy) -> Bucket:
         """Contents that are there stay where they are. Raises NotFound, InvalidSetting."""
-        self._check_storage(policy)
+        self._check_policy(policy)
         with self.database.read() as tx:
             bucket = buckets.get(tx, name)
         with self.database.write(bucket.id) as tx:
             return buckets.change(tx, name, policy)
 
-    def _check_storage(self, policy: BucketPolicy) -> None:
+    def _check_policy(self, policy: BucketPolicy) -> None:
         if policy.storage not in self.contents.stores:
             raise InvalidSetting("storage", f"{policy.storage} is not configured; add it under [storages]")
+        for preset in policy.presets:
+            if preset not in self.settings.renditions.presets:
+                raise InvalidSetting("presets", f"{preset} is not configured; add it under [renditions.presets]")
 
     def usage(self) -> list[Usage]:
         with self.database.read() as tx:

@@ -335,6 +335,10 @@ WRONG_FILES = [
     ("[storages.a]", "storages.a.path: is that of storages.local too; give each a directory of its own"),
     ("[storages.inline]\npath = 'x'", "storages.inline: this name is reserved; choose another"),
     ("[storages.'a b']\npath = 'x'", f'storages."a b": {NAME}'),
+    (
+        "[buckets.a]\npresets = ['thumbnail', 'huge']",
+        'buckets.a.presets = "huge": there is no such preset; define [renditions.presets.huge]',
+    ),
     ("[buckets.a]\nstorage = 'b'", 'buckets.a.storage = "b": there is no such storage; define [storages.b]'),
     ("[buckets.'']", f'buckets."": {NAME}'),
     ("[buckets.'a/b']", f'buckets."a/b": {NAME}'),

@@ -52,6 +52,7 @@ def test_a_password_comes_from_the_environment_or_from_standard_input(davstore: 
         (["bucket", "create", "assets"], "reserved"),
         (["bucket", "create", "a/b"], "letters"),
         (["bucket", "create", "media", "storage=tape"], "tape is not configured"),
+        (["bucket", "create", "media", "presets=huge"], "huge is not configured"),
         (["bucket", "set", "nope", "quota=1"], "no such bucket"),
         (["bucket", "set", "files", "quota"], "KEY=VALUE"),
         (["bucket", "set", "files", "qouta=1"], "did you mean quota?"),
