@@ -16,7 +16,7 @@ check: lint
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test: lint parts
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 soak: lint parts
 	DAVSTORE_SOAK=1 $(BIN)/python -m pytest -q $(ARGS)
