@@ -44,11 +44,11 @@ class Background:
         """What renews links, lets bytes go and watches over others, in the order in which it runs when all is due."""
         if self.contents.presigners:
             yield Job("links", nanoseconds(RENEWING), self._renew, at_start=True)
-        yield Job("uploads", nanoseconds(CATCHING_UP), self._expire_uploads)
         chosen = self.settings.collector
         if not chosen.enabled:
             return
         yield Job("collect", nanoseconds(chosen.interval), self._collect)
+        yield Job("uploads", nanoseconds(CATCHING_UP), self._expire_uploads)
         if chosen.sweep is not None:
             yield Job("sweep", nanoseconds(chosen.sweep), self._sweep)
         if chosen.scrub is not None:

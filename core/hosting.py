@@ -87,6 +87,7 @@ class HostObjects:
             shutil.copyfileobj(BytesIO(source) if isinstance(source, bytes) else source, draft, BLOCK)
             content = draft.seal()
             media.admit(home, (bucket,), media_type, content.size)
+            media.admit_bytes(home, (bucket,), media_type, content)
 
             def attempt() -> str:
                 blob = self.contents.publish(home, content)

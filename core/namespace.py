@@ -313,8 +313,8 @@ class Namespace:
                 here, there = guards.source(tx, self.caller, source), guards.target(tx, self.caller, destination)
                 node = act(tx, here, there)
                 relocation.set_modified(tx, node, modified)
-                path = relocation.renamed(here, there).path
-                return Outcome(tree.reread(tx, node, path), created=there.node is None)
+                place = relocation.renamed(here, there)
+                return Outcome(tree.reread(tx, node, place.path), created=place.node is None)
 
         def brought() -> Outcome:
             try:

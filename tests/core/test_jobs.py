@@ -216,6 +216,6 @@ def test_work_beside_a_server_rests_four_times_as_long_as_it_works(store: Store,
 
 
 def test_the_jobs_of_a_store_are_those_of_its_settings(store: Store):
-    assert [job.name for job in store.jobs()] == ["collect", "sweep", "scrub", "renditions"]
+    assert [job.name for job in store.jobs()] == ["collect", "uploads", "sweep", "scrub", "renditions"]
     assert store.run_due_jobs(never_ends) > 500
-    assert [(job.running, job.last_error) for job in store.jobs()] == [(False, None)] * 4
+    assert [(job.running, job.last_error) for job in store.jobs()] == [(False, None)] * 5

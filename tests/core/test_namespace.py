@@ -276,6 +276,15 @@ def forest(store: Store, ann: Namespace, top: Path) -> Node:
     return root
 
 
+def test_a_move_to_another_unicode_form_of_its_own_name_makes_a_name(store: Store, ann: Namespace):
+    """RFC 4918, section 9.9.4: 201 where the destination was unmapped, as this very name was."""
+    stores.put(ann, ("files", "caf\u00e9"))
+
+    moved = ann.move(("files", "caf\u00e9"), ("files", "cafe\u0301"))
+
+    assert (moved.created, moved.node.name) == (True, "cafe\u0301")
+
+
 @pytest.mark.slow
 def test_ten_thousand_files_are_copied_moved_and_removed_by_sets(store: Store, ann: Namespace):
     top = ("files", "forest")
@@ -303,6 +312,8 @@ def test_ten_thousand_files_are_copied_moved_and_removed_by_sets(store: Store, a
         now = time.process_time() if store.database.url.get_backend_name() == "sqlite" else time.monotonic()
         spent[name] = (now - begun, len(statements))
 
+    in_batches = spent.pop("forget")[1]
+    assert in_batches <= BRANCHES * WIDE / 10, "docs/undo.md: hundreds of nodes in a transaction"
     assert all(count <= 100 for _, count in spent.values())
     assert spent["copy"][0] < 5
     assert spent["move"][0] < 0.5

@@ -95,7 +95,7 @@ def test_what_waits_for_the_collector_is_told(davstore: Davstore, unwanted: str)
     [before], [after] = waiting["buckets"], condemned["buckets"]
     assert (before["live"], before["touched"], before["condemned"]) == (1, 1, 0)
     assert (after["live"], after["condemned"], after["condemned_bytes"]) == (0, 1, 100_000)
-    assert [job["name"] for job in waiting["jobs"]] == ["collect", "sweep", "scrub", "renditions"]
+    assert [job["name"] for job in waiting["jobs"]] == ["collect", "uploads", "sweep", "scrub", "renditions"]
     assert "97.7 KiB" in davstore("gc", "status").stdout
 
 
@@ -339,7 +339,7 @@ def test_a_server_whose_jobs_are_switched_off_has_no_process_for_them(serve: Cal
     server.request("PUT", "/files/a", LARGE)
 
     assert len(processes.children(server.pid)) == 1
-    assert ran(server) == dict.fromkeys(("collect", "sweep", "scrub", "renditions"))
+    assert ran(server) == dict.fromkeys(("collect", "uploads", "sweep", "scrub", "renditions"))
 
 
 def test_a_jobs_process_that_was_stopped_goes_on(serve: Callable[..., DavServer]):

@@ -31,7 +31,8 @@ class Writer:
         seen = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.top.iterdir()}
         missing = self.certain.keys() - seen.keys()
         wrong = [name for name in seen if seen[name] not in self.possible.get(name, set())]
-        assert (sorted(missing), wrong) == ([], [])
+        told = {name: (seen.get(name), self.possible.get(name)) for name in (*sorted(missing), *wrong)}
+        assert not told, f"missing {sorted(missing)}, wrong {wrong}: {told}"
         self.certain = dict(seen)
         self.possible = {name: {value} for name, value in seen.items()}
 
@@ -66,6 +67,7 @@ class Writer:
     def _saved(self, name: str) -> None:
         data, digest = self._content(name)
         new = self.top / f"{name}.new"
+        self.certain.pop(new.name, None)
         self.possible.setdefault(new.name, {_empty()}).add(digest)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         _write(fd, data)

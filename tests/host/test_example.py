@@ -18,7 +18,7 @@ from core.store import Store
 from tests.parts import stores
 
 PAGE = Path(__file__).parents[2] / "docs" / "host-application.md"
-FIRST, SECOND_PHOTO = b"the first photo " * 9, b"the second photo " * 9
+FIRST, SECOND_PHOTO = (b"\x89PNG\r\n\x1a\n" + text * 9 for text in (b"the first photo ", b"the second photo "))
 MOST_LINES = 60
 
 

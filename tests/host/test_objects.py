@@ -20,13 +20,15 @@ from core.store import Store
 from tests.parts import stores
 
 PHOTO = b"the bytes of a photo, too many for a row"
+OPEN = BucketPolicy(inline_below=16)
 STRICT = BucketPolicy(inline_below=16, max_size=1000, types=("image/*",))
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 HOUR = 3600 * SECOND
 
 
 @pytest.fixture
 def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
-    opened = core_open(stores.settings(database_url, tmp_path / "data", media=STRICT))
+    opened = core_open(stores.settings(database_url, tmp_path / "data", media=OPEN, strict=STRICT))
     yield opened
     assert opened.verify(deep=True).problems == ()
     opened.close()
@@ -111,14 +113,16 @@ def test_a_time_without_a_zone_is_refused(store: Store):
 
 
 def test_what_the_bucket_does_not_take_is_refused_and_leaves_nothing(store: Store, tmp_path: Path):
+    store.objects.put_object("strict", PNG, "image/png")
     with pytest.raises(TooLarge):
-        store.objects.put_object("media", b"x" * 1001, "image/png")
-    with pytest.raises(UnsupportedMediaType):
-        store.objects.put_object("media", PHOTO, "text/html")
+        store.objects.put_object("strict", b"x" * 1001, "image/png")
+    for data, media_type in ((PHOTO, "text/html"), (PHOTO, "image/png"), (b"%PDF-1.7 " * 9, "image/svg+xml")):
+        with pytest.raises(UnsupportedMediaType):
+            store.objects.put_object("strict", data, media_type)
     with pytest.raises(NotFound):
         store.objects.put_object("nowhere", PHOTO, "image/png")
 
-    assert store.usage()[1].objects == 0
+    assert sum(usage.objects for usage in store.usage()) == 1
     assert not list(tmp_path.rglob("draft.*"))
 
 

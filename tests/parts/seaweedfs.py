@@ -37,7 +37,14 @@ PORTS = (
     "admin.port",
     "admin.port.grpc",
 )
-OFF = ("-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false", "-master.telemetry=false")
+OFF = (
+    "-volume.max=100000",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-admin.ui=false",
+    "-webdav=false",
+    "-master.telemetry=false",
+)
 
 
 class SeaweedFS:
