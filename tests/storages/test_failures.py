@@ -26,7 +26,7 @@ SIZES = (3_000, 300_000, 3 * MIB)
 RECOVERY = 20.0
 EXPECTED = r"s3main|davstore\.conversation: GET|job scrub: "
 RESTARTED = r"^Traceback|holds no storage|the process beside the workers"
-"""The jobs' process may look for the marker between a worker's first intent and its first blob; then it is started anew."""
+"""The jobs' process may look for the marker between a worker's first intent and blob; then it is started anew."""
 
 Kind = Literal["s3", "local"]
 
