@@ -14,21 +14,13 @@ Fetch = Callable[[int, int], bytes]
 """The bytes from `start` up to `stop`, all of them. Refuses like BlobStore.open."""
 
 
-class RangedReader(io.RawIOBase):
-    """Reads `size` bytes through `fetch`, and holds one window of them in memory.
+class SeekableReader(io.RawIOBase):
+    """A position in `size` bytes."""
 
-    Windows end at multiples of `window`: reading on fetches every byte once, a jump at most the rest of one window.
-    `beginning` is the first window, where it is known.
-    """
-
-    def __init__(self, fetch: Fetch, size: int, window: int = 1 << 20, beginning: bytes = b"") -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._fetch = fetch
         self._size = size
-        self._window = window
-        self._position = 0
-        self._start = 0
-        self._held = beginning
+        self._position: int = 0
 
     def readable(self) -> bool:
         return True
@@ -48,6 +40,21 @@ class RangedReader(io.RawIOBase):
             raise ValueError(f"negative position {position}")
         self._position = position
         return position
+
+
+class RangedReader(SeekableReader):
+    """Reads `size` bytes through `fetch`, and holds one window of them in memory.
+
+    Windows end at multiples of `window`: reading on fetches every byte once, a jump at most the rest of one window.
+    `beginning` is the first window, where it is known.
+    """
+
+    def __init__(self, fetch: Fetch, size: int, window: int = 1 << 20, beginning: bytes = b"") -> None:
+        super().__init__(size)
+        self._fetch = fetch
+        self._window = window
+        self._start = 0
+        self._held = beginning
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fills at most up to the end of a window: 0 only at the end, or for an empty buffer."""

@@ -6,12 +6,11 @@ the first byte to the last is hashed, and the end is given only when the digest 
 """
 
 import hashlib
-import io
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import Corrupt, StorageUnavailable
+from .reader import SeekableReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -33,41 +32,20 @@ Fetch = Callable[[int, int], Stream]
 """The bytes from `start` up to `stop`. Refuses like BlobStore.open."""
 
 
-class StreamedReader(io.RawIOBase):
+class StreamedReader(SeekableReader):
     """Reads `size` bytes through `fetch`. `digest` is what all of them hash to, where that is known."""
 
     def __init__(self, fetch: Fetch, size: int, beginning: bytes, digest: str | None) -> None:
-        super().__init__()
+        super().__init__(size)
         self._fetch = fetch
-        self._size = size
         self._beginning = beginning
         self._digest = digest
         self._hash = hashlib.sha256()
         self._hashed = 0
-        self._position = 0
         self._stream: Stream | None = None
         self._reached = self._stop = 0
         self._window = FIRST
         self._resumed = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.seek(0, os.SEEK_CUR)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if self.closed:
-            raise ValueError("I/O operation on closed file")
-        origins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}
-        position = origins[whence] + offset
-        if position < 0:
-            raise ValueError(f"negative position {position}")
-        self._position = position
-        return position
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Some bytes: 0 only at the end, or for an empty buffer. Raises NotFound, Corrupt, StorageUnavailable."""
