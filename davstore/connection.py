@@ -28,6 +28,7 @@ Application = Callable[..., Iterable[bytes]]
 EXPIRY_SECONDS = 0.5
 ABORT_SECONDS = 2.0
 ACCEPTED_AT_ONCE = 8
+PARTING_STEP = 0.05
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -54,7 +55,7 @@ class Server(HTTPServer):
         )
         self.environ = _environ(host, port, multiprocess)
         self._interrupt = None
-        self._is_closed = False
+        self._is_closed = self._is_parting = False
         self._connections = Selector(self)
 
     @property
@@ -85,14 +86,19 @@ class Server(HTTPServer):
     def stop(self, grace: float = 10.0) -> None:
         """Nothing is accepted, requests in flight had `grace` seconds, the rest was broken off, every thread has ended.
 
-        An unfinished upload gets IncompleteBody. To be called after `serve` has returned, or from another thread.
+        Whoever is connected already may make one more request. An unfinished upload gets IncompleteBody. To be called
+        after `serve` has returned, or from another thread.
         """
         if self._is_closed:
             return
         self._is_closed = True
         self._connections.stop()
         self.ready = False
+        self._is_parting = True
+        self._connections.accept_last()
         self.socket.close()
+        self._connections.part(self.limits.parting_seconds)
+        self._is_parting = False
         self._connections.close_idle()
         if not self.requests.wait_idle(grace):
             self._break_off()
@@ -105,6 +111,13 @@ class Server(HTTPServer):
         if step is Step.ANSWER:
             self.requests.put(conn)
         elif step is Step.WAIT:
+            self._connections.put(conn)
+        else:
+            conn.close()
+
+    def put_conn(self, conn: Conversation) -> None:
+        """A thread is done with a conversation that goes on."""
+        if self.ready or self._is_parting:
             self._connections.put(conn)
         else:
             conn.close()
@@ -151,24 +164,43 @@ class Selector(ConnectionManager):
         super().close()
         os.close(self._waker)
 
+    def accept_last(self) -> None:
+        """Once the loop has ended: to close the socket would reset those who wait to be accepted."""
+        self.server.socket.setblocking(False)
+        while (conversation := self._accept(self.server.socket)) is not None:
+            self.server.process_conn(conversation)
+        for listening in (self.server.socket.fileno(), self._waker):
+            self._selector.unregister(listening)
+
+    def part(self, seconds: float) -> None:
+        """Clients that are between two requests learn from an answer that the connection ends, as far as they ask soon.
+
+        A proxy that sends a request while its connection is being closed cannot know whether it was heard.
+        """
+        end = monotonic() + seconds
+        while self._idle() and (left := end - monotonic()) > 0:
+            for fd, conn in list(self._selector.select(timeout=min(left, PARTING_STEP))):
+                self._selector.unregister(fd)
+                self.server.process_conn(conn)
+
     def close_idle(self) -> None:
-        """Once the loop has ended: nothing waits for its client any more. Requests that have just come are answered."""
-        for fd, conn in [entry for entry in self._selector.connections if entry[1] is not self.server]:
+        """Nothing waits for its client any more. Requests that have just come are answered."""
+        for fd, conn in self._idle():
             self._selector.unregister(fd)
             if conn.receive() is Step.ANSWER:
                 self.server.requests.put(conn)
             else:
                 conn.close()
 
+    def _idle(self) -> list[tuple[int, Conversation]]:
+        return [(fd, conn) for fd, conn in self._selector.connections if conn is not self.server]
+
     def put(self, conn: Conversation) -> None:
         self._selector.register(conn.socket.fileno(), 1, data=conn)
 
     def _expire(self, threshold: float) -> None:
         now = monotonic()
-        late = [
-            (fd, conn) for fd, conn in self._selector.connections if conn is not self.server and conn.deadline < now
-        ]
-        for fd, conn in late:
+        for fd, conn in [entry for entry in self._idle() if entry[1].deadline < now]:
             self._selector.unregister(fd)
             if conn.expire() is Step.WAIT:
                 self.put(conn)

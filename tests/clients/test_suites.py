@@ -26,7 +26,8 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture(params=["1", "2"], ids=["one worker", "two workers"])
-def served(serve: Callable[..., DavServer], request: pytest.FixtureRequest, database: dict[str, str]) -> DavServer:
+def served(database: dict[str, str], serve: Callable[..., DavServer], request: pytest.FixtureRequest) -> DavServer:
+    """It ends before its database."""
     return serve("--workers", request.param, environ=database)
 
 

@@ -247,6 +247,45 @@ def test_stopping_answers_what_has_just_come(site: Callable[..., Site]) -> None:
     assert (answer.body, answer.closes) == (echoed("GET", "/x"), True)
 
 
+def test_whoever_is_connected_when_the_server_stops_may_ask_once_more_and_learns_that_it_was_the_last(
+    site: Callable[..., Site],
+) -> None:
+    running = site(Recorder(), Limits(parting_seconds=5.0))
+    used, new, silent = running.connect(), running.connect(), running.connect()
+    assert used.ask(GET).status == silent.ask(GET).status == 200
+    stopping = threading.Thread(target=running.server.stop)
+
+    stopping.start()
+    wait_for(lambda: refuses(running.port))
+    answers = [peer.ask(GET) for peer in (new, used)]
+    silent.finish_sending()
+    stopping.join(3)
+
+    assert [(answer.body, answer.closes) for answer in answers] == [(echoed("GET", "/x"), True)] * 2
+    assert not stopping.is_alive(), "nobody is left to wait for"
+
+
+def test_whoever_waits_to_be_accepted_when_the_server_stops_is_answered(site: Callable[..., Site]) -> None:
+    running = site(Recorder())
+    running.server.leave()
+    wait_for(lambda: not running.is_serving)
+    waiting = [running.connect() for _ in range(20)]
+    for peer in waiting:
+        peer.send(GET)
+
+    running.server.stop(5)
+
+    assert [peer.answer().body for peer in waiting] == [echoed("GET", "/x")] * 20
+
+
+def refuses(port: int) -> bool:
+    try:
+        Peer(port).reset()
+    except ConnectionError:
+        return True
+    return False
+
+
 def test_stopping_fails_what_does_not_end_in_time(site: Callable[..., Site]) -> None:
     recorder = Recorder()
     running = site(recorder)

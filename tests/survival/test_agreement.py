@@ -27,7 +27,7 @@ def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
     return {**quiet, "DAVSTORE_DATABASE__URL": str(request.getfixturevalue("postgres_url"))}
 
 
-def test_two_workers_agree(serve: Callable[..., DavServer], environ: Mapping[str, str]):
+def test_two_workers_agree(environ: Mapping[str, str], serve: Callable[..., DavServer]):
     server = serve("--workers", "2", environ=environ)
 
     with ExitStack() as connections:
