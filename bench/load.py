@@ -24,7 +24,8 @@ RANGES = """
 math.randomseed({seed})
 function request()
   local first = math.random(0, {last})
-  return wrk.format("{method}", "{path}", {{["Range"] = "bytes=" .. first .. "-" .. first + {length} - 1}})
+  wrk.headers["Range"] = "bytes=" .. first .. "-" .. first + {length} - 1
+  return wrk.format("{method}", "{path}")
 end
 """
 TOLD = """

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -147,7 +148,7 @@ def rows(sizes: Sizes) -> list[Row]:
         Row("memory when nobody asks", "MiB", lambda system, _, __: Figure(system.running.memory()), False),
         Row("GET 1 KiB, 1 connection", "req/s", _same("GET", "small", 1, 1024)),
         Row("GET 1 KiB, 16 connections", "req/s", _same("GET", "small", 16, 1024)),
-        Row("HEAD, 1 connection", "req/s", _same("HEAD", "small", 1, 0)),
+        Row("HEAD, 1 connection", "req/s", head),
         Row("PROPFIND depth 0, 1 connection", "req/s", _same("PROPFIND", "small", 1, 300, Depth="0")),
         Row("PROPFIND depth 0, 8 connections", "req/s", _same("PROPFIND", "small", 8, 300, Depth="0")),
         *many,
@@ -202,7 +203,7 @@ def _responses(system: System, path: str) -> int:
     request = Request(system.url(path), method="PROPFIND", headers={**system.authorization, "Depth": "1"})
     with urlopen(request) as answer:
         text = answer.read().lower()
-    return text.count(b":response>") // 2 or text.count(b"</response>")
+    return len(re.findall(rb"</(?:\w+:)?response>", text))
 
 
 def _new(clients: int, size: int) -> Measure:
@@ -294,12 +295,24 @@ def delete_tree(system: System, sizes: Sizes, turn: int) -> Figure:
     return taken
 
 
+def head(system: System, sizes: Sizes, turn: int) -> Figure:
+    """wrk waits for a body, so this client is our own; it takes some of the time that is measured."""
+    return _over_and_over(system, sizes, lambda connection, path: connection.ask("HEAD", path, 200))
+
+
 def locks(system: System, sizes: Sizes, turn: int) -> Figure:
+    def lock_and_unlock(connection: Connection, path: str) -> None:
+        connection.ask("LOCK", path, 200, LOCK, "Timeout: Second-60\r\n")
+        connection.ask("UNLOCK", path, 204, headers=f"Lock-Token: {connection.header('Lock-Token')}\r\n")
+
+    return _over_and_over(system, sizes, lock_and_unlock)
+
+
+def _over_and_over(system: System, sizes: Sizes, act: Callable[[Connection, str], object]) -> Figure:
     connection, path, times = system.connection(), f"{system.root}small", list[float]()
     end = time.perf_counter() + sizes.seconds
     while (begin := time.perf_counter()) < end:
-        connection.ask("LOCK", path, 200, LOCK, "Timeout: Second-60\r\n")
-        connection.ask("UNLOCK", path, 204, headers=f"Lock-Token: {connection.header('Lock-Token')}\r\n")
+        act(connection, path)
         times.append(time.perf_counter() - begin)
     connection.close()
     ordered = sorted(1000 * each for each in times)
