@@ -182,6 +182,7 @@ class Store:
             retention=retention,
             dry_run=dry_run,
             force=force,
+            breaker=self.settings.collector.breaker,
             remember=None if log is None else _nanoseconds(log),
         )
 
