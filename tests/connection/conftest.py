@@ -38,6 +38,10 @@ class Site:
         self.server.stop(5)
         self._thread.join()
 
+    @property
+    def is_serving(self) -> bool:
+        return self._thread.is_alive()
+
     def connect(self, patience: float = 10.0) -> Peer:
         return self._peers.enter_context(Peer(self.port, patience))
 
