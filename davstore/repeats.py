@@ -26,6 +26,7 @@ Asked = tuple[bytes, str]
 
 @dataclass(frozen=True, slots=True)
 class _Repeat:
+    second: int
     answer: bytes
     holds: Holds
 
@@ -42,18 +43,18 @@ class Repeats:
     def find(self, asked: Asked) -> bytes | None:
         """The whole answer, if it holds."""
         kept = self._kept.get(asked)
-        return kept.answer if kept and int(time()) == self._second and kept.holds() else None
+        return kept.answer if kept and kept.second == int(time()) and kept.holds() else None
 
     def keep(self, asked: Asked, second: int, answer: bytes, holds: Holds) -> None:
-        """An answer that was made in that second of the epoch is found from now on, unless it is too large."""
+        """An answer that was made in that second of the epoch is found until it is over, unless it is too large."""
         size = len(asked[0]) + len(answer)
-        if len(asked[0]) > LARGEST_REQUEST or len(answer) > LARGEST_ANSWER:
+        if len(asked[0]) > LARGEST_REQUEST or len(answer) > LARGEST_ANSWER or second != int(time()):
             return
         with self._turn:
             if second != self._second or self._size + size > ALL:
                 self._clear()
                 self._second = second
-            self._kept[asked] = _Repeat(answer, holds)
+            self._kept[asked] = _Repeat(second, answer, holds)
             self._size += size
 
     def forget(self) -> None:

@@ -226,6 +226,15 @@ def test_what_is_kept_takes_bounded_memory() -> None:
     assert 0 < sum(kept.find(request) is not None for request in asked) <= number
 
 
+def test_an_answer_that_comes_late_drives_out_none_that_holds() -> None:
+    kept = Repeats()
+    kept.keep((b"a", "a"), NOW, b"answer", lambda: True)
+    kept.keep((b"b", "a"), NOW - 1, b"answer", lambda: True)
+
+    assert kept.find((b"a", "a")) == b"answer"
+    assert kept.find((b"b", "a")) is None
+
+
 def test_what_is_too_large_is_not_kept() -> None:
     kept = Repeats()
     kept.keep((b"a", "a"), NOW, bytes(LARGEST_ANSWER + 1), lambda: True)
