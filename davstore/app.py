@@ -11,7 +11,7 @@ from core.settings import Settings
 from core.store import Store
 
 from . import uploads
-from .answers import Answers
+from .answers import answered
 from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
@@ -44,7 +44,6 @@ class _Application:
         )
         self._dav = RequestServer(settings)
         self._uploads = uploads.UploadServer(store, settings)
-        self._answers = Answers(store.database.version)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
 
@@ -56,7 +55,7 @@ class _Application:
 
     def _response(self, environ: Environ) -> Response:
         try:
-            return self._answers.answer(environ, self._routed)
+            return self._repeatable(environ)
         except INTERNAL as refusal:
             log.error("%s %r: %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal)
             return refused(refusal, environ)
@@ -67,6 +66,12 @@ class _Application:
         except Exception:
             log.exception("%s %r failed", environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
             return broken(environ)
+
+    def _repeatable(self, environ: Environ) -> Response:
+        """Each request has its line in the log: where one is kept, the application sees every request."""
+        if access.isEnabledFor(logging.INFO):
+            return self._routed(environ)
+        return answered(environ, self._routed, self._store.database.version)
 
     def _routed(self, environ: Environ) -> Response:
         path = environ.get("PATH_INFO", "")

@@ -106,6 +106,10 @@ class Wire:
         """The first bytes that came early; they stay."""
         return self._buffer[self._at : self._at + size]
 
+    def early(self) -> bytes:
+        """All that came early; it stays."""
+        return self._buffer[self._at :] if self._at else self._buffer
+
     def discard(self, scratch: bytearray) -> int:
         """Throw away what is there, without waiting; how much it was, 0 at the end of the stream."""
         self._buffer, self._at = b"", 0
@@ -121,6 +125,17 @@ class Wire:
         except OSError:
             self.broken = True
             raise
+
+    def offer(self, data: bytes) -> bytes:
+        """What the kernel does not take without waiting is given back."""
+        try:
+            sent = self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return data
+        except OSError:
+            self.broken = True
+            raise
+        return b"" if sent == len(data) else data[sent:]
 
     def send_now(self, data: bytes) -> None:
         """As much as the kernel takes without waiting; what the client does not take is lost."""
