@@ -129,6 +129,11 @@ class Namespace:
         with self.database.read() as tx:
             return guards.locks_of(tx, self.caller, of)
 
+    def has_locks(self) -> bool:
+        """Something is locked somewhere, or was."""
+        with self.database.read() as tx:
+            return not locks.are_none(tx)
+
     def quota(self, path: Path) -> tuple[int, int]:
         """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root."""
         with self.database.read() as tx:

@@ -69,7 +69,7 @@ class Property:
 
 def are_all(values: Sequence[str | None]) -> TypeGuard[Sequence[str]]:
     """Every node has one."""
-    return None not in values
+    return all(values) or None not in values
 
 
 def media_type(node: Node) -> str:
@@ -185,7 +185,8 @@ def _is_local(scene: Scene) -> Values:
 def _expires(scene: Scene) -> Values:
     """When the file goes by itself; most have none."""
     times = scene.nodes.expires
-    return [None if at is None else iso_date(at) for at in times] if any(times) else None
+    is_alike = times.count(None) == len(times)
+    return None if is_alike else [None if at is None else iso_date(at) for at in times]
 
 
 def _of_picture(told: Callable[[Picture, str], str | None], scene: Scene) -> Values:

@@ -35,7 +35,11 @@ def failure(href: str, status: int) -> str:
     return f"<D:response><D:href>{xml.text(href)}</D:href><D:status>{line}</D:status></D:response>"
 
 
-def answer(responses: Iterable[str], headers: Headers | None = None) -> Response:
-    """The responses as one answer, streamed where it is long."""
+def answer(responses: Iterable[str], headers: Headers | None = None, *, accepted: str = "") -> Response:
+    """The responses as one answer, streamed where it is long, and in gzip where the accepted codings name it."""
     body = streaming.body(chain((START,), responses, (END,)))
-    return Response(HTTPStatus.MULTI_STATUS, [("Content-Type", xml.CONTENT_TYPE), *(headers or [])], body)
+    told: Headers = [("Content-Type", xml.CONTENT_TYPE), *(headers or [])]
+    if streaming.takes_gzip(accepted) and streaming.is_worth_packing(body):
+        told += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
+        body = streaming.packed(body)
+    return Response(HTTPStatus.MULTI_STATUS, told, body)

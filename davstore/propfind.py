@@ -43,9 +43,15 @@ def handle(request: Request) -> Response:
         request.tree.check(request.path, request.expect)
     applied: Headers = [("Preference-Applied", "return=minimal")] if _is_minimal(request) else []
     own = _itself(request, node, question)
-    answer = multistatus.answer(_responses(request, node, depth, question, own), applied)
-    is_single = not (node.is_collection and depth == "1")
-    return replace(answer, repeatable=is_single and question.is_steady and not own.locks)
+    is_listing = node.is_collection and depth == "1"
+    responses = _responses(request, node, question, own, is_listing=is_listing)
+    answer = multistatus.answer(responses, applied, accepted=request.header("Accept-Encoding"))
+    return replace(answer, repeatable=question.is_steady and not _is_locked(request, own, question, is_listing))
+
+
+def _is_locked(request: Request, own: Members, question: Question, is_listing: bool) -> bool:
+    """The answer tells how long some lock lasts, or may."""
+    return "locks" in question.wanted and (bool(own.locks) or (is_listing and request.namespace.has_locks()))
 
 
 def _itself(request: Request, node: Node, question: Question) -> Members:
@@ -58,14 +64,14 @@ def _itself(request: Request, node: Node, question: Question) -> Members:
     )
 
 
-def _responses(request: Request, node: Node, depth: str, question: Question, own: Members) -> Iterator[str]:
+def _responses(request: Request, node: Node, question: Question, own: Members, *, is_listing: bool) -> Iterator[str]:
     href = hrefs.spelled(request, is_collection=node.is_collection)
     start = f"{multistatus.RESPONSE}<D:href>{xml.text(href)}"
     without_self = node.is_collection and "noroot" in request.header("Depth").lower()
     scene_of = _scenes(request)
     if not without_self:
         yield from _written([start], question, scene_of(own))
-    if node.is_collection and depth == "1":
+    if is_listing:
         for page in _pages(request, node, question):
             yield from _written([start, _segments(page)], question, scene_of(page))
 
