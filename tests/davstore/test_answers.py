@@ -1,7 +1,6 @@
 """What is given again, and that nothing is which was changed, taken back or forbidden since."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
@@ -10,9 +9,12 @@ from core import store as stores
 from core.model import Caller, LockRequest
 from core.policy import BucketPolicy
 from core.store import Store
+from davstore.answers import CAPACITY, GATHERED_AT_ONCE, MOST_BYTES, OVERHEAD, Answers
 from davstore.framing import HEAD
+from davstore.request import Environ, Response
 from tests.davstore.client import Answer, Dav
 from tests.davstore.conftest import USERS
+from tests.davstore.transactions import transactions
 
 FILE = ("files", "a")
 PROPFIND = {"Depth": "0"}
@@ -23,18 +25,6 @@ def ask(client: Dav, method: str, target: str, headers: dict[str, str] | None = 
     """As our own server passes a request on: with its head as it came."""
     head = repr((method, target, headers, client.credentials)).encode()
     return Dav(client.application, client.credentials, {HEAD: head})(method, target, body, **(headers or {}))
-
-
-@contextmanager
-def transactions(store: Store) -> Iterator[list[object]]:
-    begun: list[object] = []
-
-    def note(connection: object) -> None:
-        begun.append(connection)
-
-    event.listen(store.database.engine, "begin", note)
-    yield begun
-    event.remove(store.database.engine, "begin", note)
 
 
 @pytest.fixture(params=["this process", "another"])
@@ -80,6 +70,130 @@ def test_each_change_is_seen_by_the_next_request(admin: Dav, opened: Store, chan
 
         etag = opened.namespace(Caller("admin", admin=True)).node(FILE).etag
         assert etag in (told.header("ETag") or told.body.decode())
+
+
+MEMBERS = 150
+"""Of a listing of more than two blocks."""
+LISTING = {"Depth": "1"}
+
+
+@pytest.fixture
+def long(opened: Store) -> Store:
+    tree = opened.namespace(Caller("admin", admin=True))
+    for n in range(MEMBERS):
+        tree.make_collection(("files", f"{n:03}"))
+    return opened
+
+
+def test_a_streamed_listing_is_given_again_without_asking_the_database(admin: Dav, long: Store) -> None:
+    first = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        second = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert len(first.hrefs) == 1 + MEMBERS
+    assert first.header("Content-Length") is None
+    assert (second.status, second.body) == (first.status, first.body)
+    assert begun == []
+
+
+def test_a_change_below_a_listing_is_seen_by_the_next_request(admin: Dav, long: Store, changer: Store) -> None:
+    ask(admin, "PROPFIND", "/files/", LISTING)
+    changer.namespace(Caller("admin", admin=True)).delete(("files", "007"))
+
+    assert len(ask(admin, "PROPFIND", "/files/", LISTING).hrefs) == MEMBERS
+
+
+def test_a_change_while_a_listing_is_sent_is_seen_by_the_next_request(admin: Dav, long: Store, changer: Store) -> None:
+    head = b"the same"
+    _, _, body = Dav(admin.application, admin.credentials, {HEAD: head}).start("PROPFIND", "/files/", b"", LISTING)
+    sending = iter(body)
+    next(sending)
+    changer.namespace(Caller("admin", admin=True)).delete(("files", "007"))
+    list(sending)
+
+    again = Dav(admin.application, admin.credentials, {HEAD: head})("PROPFIND", "/files/", depth="1")
+
+    assert len(again.hrefs) == MEMBERS
+
+
+def test_a_listing_that_was_broken_off_is_not_given_again(admin: Dav, long: Store) -> None:
+    head = b"the same"
+    _, _, body = Dav(admin.application, admin.credentials, {HEAD: head}).start("PROPFIND", "/files/", b"", LISTING)
+    next(iter(body))
+    body.close()  # type: ignore[attr-defined]
+
+    again = Dav(admin.application, admin.credentials, {HEAD: head})("PROPFIND", "/files/", depth="1")
+
+    assert len(again.hrefs) == 1 + MEMBERS
+
+
+@pytest.mark.parametrize("name", ["the password is another", "the user is gone"])
+def test_a_listing_is_not_given_to_who_lost_the_right(bob: Dav, long: Store, changer: Store, name: str) -> None:
+    revoke, status = REVOKED[name]
+    assert [ask(bob, "PROPFIND", "/files/", LISTING).status for _ in range(2)] == [207, 207]
+
+    revoke(changer)
+
+    assert ask(bob, "PROPFIND", "/files/", LISTING).status == status
+
+
+def test_a_listing_in_which_a_lock_is_told_is_made_each_time(admin: Dav, long: Store) -> None:
+    long.namespace(Caller("admin", admin=True)).lock(("files", "149"), LockRequest())
+    ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert begun
+
+
+def made(answers: Answers, head: bytes, length: int, *, streamed: bool = False) -> tuple[Response, bool]:
+    """An answer of so many bytes, and whether it was made anew."""
+    calls: list[Environ] = []
+
+    def make(environ: Environ) -> Response:
+        calls.append(environ)
+        blocks = (bytes(length // 2), bytes(length - length // 2))
+        return Response(207, [], iter(blocks) if streamed else blocks, repeatable=True)
+
+    response = answers.answer({HEAD: head, "REQUEST_METHOD": "PROPFIND", "REMOTE_ADDR": "::1"}, make)
+    return response, bool(calls)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("length", "is_kept"), [(MOST_BYTES, True), (MOST_BYTES + 1, False)])
+def test_only_answers_up_to_a_mebibyte_are_kept(length: int, is_kept: bool, streamed: bool) -> None:
+    answers = Answers(lambda: 1)
+    first, _ = made(answers, b"a", length, streamed=streamed)
+    assert sum(map(len, first.body)) == length
+
+    second, is_new = made(answers, b"a", length, streamed=streamed)
+
+    assert sum(map(len, second.body)) == length
+    assert is_new == (not is_kept)
+
+
+def test_the_oldest_answers_make_room_for_new_ones() -> None:
+    answers = Answers(lambda: 1)
+    fitting = CAPACITY // (MOST_BYTES + OVERHEAD + len(b"0" + b"::1"))
+
+    for n in range(fitting + 1):
+        made(answers, b"%d" % n, MOST_BYTES)
+
+    assert [made(answers, b"%d" % n, MOST_BYTES)[1] for n in range(fitting, 0, -1)] == [False] * fitting
+    assert made(answers, b"0", MOST_BYTES)[1]
+
+
+def test_few_streamed_answers_are_gathered_at_one_time() -> None:
+    answers = Answers(lambda: 1)
+    slow = [iter(made(answers, b"%d" % n, 1000, streamed=True)[0].body) for n in range(GATHERED_AT_ONCE + 1)]
+    for body in slow:
+        next(body)
+    for body in slow:
+        list(body)
+
+    assert [made(answers, b"%d" % n, 1000)[1] for n in range(len(slow))] == [False] * GATHERED_AT_ONCE + [True]
 
 
 REVOKED: dict[str, tuple[Change, int]] = {
