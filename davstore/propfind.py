@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import TypeVar
 
 from wsgidav.dav_error import (
     HTTP_BAD_REQUEST,
@@ -23,6 +24,8 @@ from .live import ALWAYS, COLLECTION, COMPACT, PAST, Scene
 from .request import Headers, Request, Response
 from .weaving import Piece, woven
 from .xml import DAV, Element
+
+T = TypeVar("T")
 
 MORE = 1000
 """Members read at once."""
@@ -99,16 +102,22 @@ def _segments(members: Members) -> Sequence[str]:
 
 
 def _scenes(request: Request) -> Callable[[Members], Scene]:
-    """What is the same for a whole bucket is asked once."""
-    quota, visibility = cache(request.tree.quota), cache(request.tree.visibility)
     depth = len(request.view.at) + 1 if request.view else 1
+    quota, visibility = _once(request.tree.quota, depth), _once(request.tree.visibility, depth)
+    return lambda nodes: Scene(nodes, request.href, quota, visibility)
 
-    def bucket(path: Path) -> Path:
-        return path[:depth]
 
-    return lambda nodes: Scene(
-        nodes, request.href, lambda path: quota(bucket(path)), lambda path: visibility(bucket(path))
-    )
+def _once(ask: Callable[[Path], T], depth: int) -> Callable[[Path], T]:
+    """What is the same for a whole bucket, whose path has so many names, is asked once."""
+    known: dict[Path, T] = {}
+
+    def told(path: Path) -> T:
+        bucket = path[:depth]
+        if bucket not in known:
+            known[bucket] = ask(bucket)
+        return known[bucket]
+
+    return told
 
 
 def _is_minimal(request: Request) -> bool:
