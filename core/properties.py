@@ -14,6 +14,7 @@ from .schema import dead_properties, names
 MOST = 1 << 20
 """Characters of XML that one node keeps."""
 _OF = select(dead_properties).where(dead_properties.c.node.in_(bindparam("wanted", expanding=True)))
+_OF_ONE = Prepared(select(dead_properties).where(dead_properties.c.node == bindparam("wanted")))
 _OF_MEMBERS = Prepared(
     select(dead_properties)
     .join(names, names.c.node == dead_properties.c.node)
@@ -27,6 +28,8 @@ _OF_MEMBERS = Prepared(
 
 def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyName, str]]:
     """The properties of each node that has any."""
+    if len(nodes) == 1:
+        return _by_node(tx.rows(_OF_ONE, {"wanted": nodes[0]}))
     return _by_node(tx.execute(_OF, {"wanted": nodes}))
 
 

@@ -130,6 +130,9 @@ class View:
         """None: what came to the trash lost its locks, and a version never had one."""
         return {}
 
+    def has_locks(self) -> bool:
+        return False
+
     def quota(self, path: Path) -> tuple[int, int]:
         """Of the bucket whose past it is."""
         return self.namespace.quota(self._inner(path)[:1])

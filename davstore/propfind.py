@@ -45,23 +45,20 @@ def handle(request: Request) -> Response:
     if request.expect.check:
         request.tree.check(request.path, request.expect)
     applied: Headers = [("Preference-Applied", "return=minimal")] if _is_minimal(request) else []
-    own = _itself(request, node, question)
+    is_locked = "locks" in question.wanted and request.tree.has_locks()
+    own = _itself(request, node, question, is_locked=is_locked)
     is_listing = node.is_collection and depth == "1"
     responses = _responses(request, node, question, own, is_listing=is_listing)
     answer = multistatus.answer(responses, applied, accepted=request.header("Accept-Encoding"))
-    return replace(answer, repeatable=question.is_steady and not _is_locked(request, own, question, is_listing))
+    tells_locks = is_locked if is_listing else bool(own.locks)
+    return replace(answer, repeatable=question.is_steady and not tells_locks)
 
 
-def _is_locked(request: Request, own: Members, question: Question, is_listing: bool) -> bool:
-    """The answer tells how long some lock lasts, or may."""
-    return "locks" in question.wanted and (bool(own.locks) or (is_listing and request.namespace.has_locks()))
-
-
-def _itself(request: Request, node: Node, question: Question) -> Members:
+def _itself(request: Request, node: Node, question: Question, *, is_locked: bool) -> Members:
     """The node that the request names, alone."""
     return listings.of_nodes(
         [node],
-        locks=request.tree.locks([node]) if "locks" in question.wanted else None,
+        locks=request.tree.locks([node]) if is_locked else None,
         properties=request.tree.properties([node]) if "properties" in question.wanted else None,
         pictures=request.tree.pictures([node]) if "pictures" in question.wanted else None,
     )
