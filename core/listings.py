@@ -124,7 +124,8 @@ def nodes_of_collection(database: Database, caller: Caller, collection: Node, li
     if not collection.path:
         with database.read() as tx:
             roots = tree.roots(tx)
-        yield roots
+        if roots:
+            yield roots
         return
     after: str | None = None
     while True:
