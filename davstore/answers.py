@@ -62,8 +62,8 @@ class Answers:
         kept = self._kept.get(key)
         if kept and kept.version == version and time.monotonic() - kept.at < MAX_AGE:
             return kept.response
-        at = time.monotonic()
         response = make(environ)
+        at = time.monotonic()
         if not response.repeatable:
             return response
         if isinstance(response.body, tuple):
