@@ -194,11 +194,13 @@ class Conversation:
             request.environ[KEEP] = response.keep
         try:
             self._run_application(request, response)
+            if asked and response.holds and response.keep_alive:
+                self._server.repeats.keep(asked, response.second, response.copy, response.holds)
         except Exception as error:
             self._explain(error, request, response, body)
             return False
-        if asked and response.holds and response.keep_alive:
-            self._server.repeats.keep(asked, response.second, response.copy, response.holds)
+        finally:
+            response.forget()
         return self._settle(response, body)
 
     def _send_rest(self) -> bool:

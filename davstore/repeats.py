@@ -7,7 +7,7 @@ Date names, so what the mere passing of time changes is at most that late.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from time import time
 
 KEEP = "davstore.keep"
@@ -15,9 +15,11 @@ KEEP = "davstore.keep"
 METHODS = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PROPFIND"))
 """Those that change nothing."""
 LARGEST_REQUEST = 8 << 10
-LARGEST_ANSWER = 256 << 10
+LARGEST_ANSWER = 2 << 20
 ALL = 8 << 20
 """Bytes of all requests and answers that are kept."""
+GATHERED_AT_ONCE = 4
+"""Streamed answers of which a copy is made at one time."""
 
 Holds = Callable[[], bool]
 Asked = tuple[bytes, str]
@@ -39,6 +41,14 @@ class Repeats:
         self._size = 0
         self._second = 0
         self._turn = Lock()
+        self._gathering = BoundedSemaphore(GATHERED_AT_ONCE)
+
+    def gather(self) -> bool:
+        """A streamed answer may be copied; `gathered` says that it has been."""
+        return self._gathering.acquire(blocking=False)
+
+    def gathered(self) -> None:
+        self._gathering.release()
 
     def find(self, asked: Asked) -> bytes | None:
         """The whole answer, if it holds."""

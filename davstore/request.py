@@ -116,7 +116,7 @@ class Response:
     headers: Headers = field(default_factory=Headers)
     body: Iterable[bytes] = ()
     repeatable: bool = False
-    """The same request gets this very answer as long as nothing in the database changes; its body is a tuple."""
+    """The same request gets this very answer as long as nothing in the database changes. Its body is no file."""
 
     @property
     def line(self) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 from davstore.bodies import Body
 from davstore.framing import Request
 from davstore.limits import Limits
+from davstore.repeats import LARGEST_ANSWER, Repeats
 from davstore.wire import Wire
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -38,6 +39,7 @@ class Host(Protocol):
 
     limits: Limits
     ready: bool
+    repeats: Repeats
 
 
 class FileWrapper:
@@ -83,12 +85,14 @@ class Response:
     __slots__ = (
         "_body",
         "_closes",
+        "_copied",
         "_copy",
         "_excess",
         "_fields",
         "_host",
         "_is_bodiless",
         "_is_chunked",
+        "_is_gathered",
         "_left",
         "_request",
         "_status",
@@ -111,6 +115,8 @@ class Response:
         self._is_bodiless = self._is_chunked = False
         self._excess = 0
         self._copy: list[bytes] = []
+        self._copied = 0
+        self._is_gathered = False
         self.holds: Callable[[], bool] | None = None
         self.second = 0
         self.is_sent = self.is_whole = False
@@ -133,6 +139,14 @@ class Response:
     def keep(self, holds: Callable[[], bool]) -> None:
         """The application says, before it starts the answer, that it may be given again while `holds()`."""
         self.holds = holds
+
+    def forget(self) -> None:
+        """The answer is not kept. Repeating it is harmless."""
+        self.holds = None
+        self._copy = []
+        if self._is_gathered:
+            self._host.repeats.gathered()
+            self._is_gathered = False
 
     @property
     def copy(self) -> bytes:
@@ -231,13 +245,23 @@ class Response:
 
     def _send(self, head: bytes, block: bytes) -> None:
         if self.holds:
-            self._copy += (head, block)
+            self._remember(head, block)
         if len(block) > ONE_SEND:
             if head:
                 self._wire.send(head, MSG_MORE)
             self._wire.send(block)
         elif head or block:
             self._wire.send(head + block)
+
+    def _remember(self, head: bytes, block: bytes) -> None:
+        """What is streamed is gathered for few clients at one time, since slow ones would hold it for long."""
+        if self._is_chunked and not self._is_gathered:
+            self._is_gathered = self._host.repeats.gather()
+        self._copied += len(head) + len(block)
+        if self._copied > LARGEST_ANSWER or self._is_chunked != self._is_gathered:
+            self.forget()
+        else:
+            self._copy += (head, block)
 
     def _send_file(self, fd: int, offset: int, length: int) -> None:
         declared = length if self._left is None else self._left
@@ -262,7 +286,7 @@ class Response:
         if self._left and not self._is_bodiless:
             raise BrokenResponse(f"{self._left} bytes less than Content-Length")
         if self._is_chunked:
-            self._wire.send(b"0\r\n\r\n")
+            self._send(b"", b"0\r\n\r\n")
         self.is_whole = True
         if self._excess:
             raise BrokenResponse(f"{self._excess} bytes more than Content-Length")

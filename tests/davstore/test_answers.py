@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
@@ -15,6 +14,7 @@ from davstore import repeats, responses
 from tests.connection.conftest import Site
 from tests.davstore.client import Answer, Dav
 from tests.davstore.conftest import USERS
+from tests.davstore.transactions import transactions
 
 FILE = ("files", "a")
 PROPFIND = {"Depth": "0"}
@@ -46,18 +46,6 @@ def ask(alone: Dav) -> Iterator[Ask]:
             return Answer(told.status, told.fields, told.body)
 
         yield asked
-
-
-@contextmanager
-def transactions(store: Store) -> Iterator[list[object]]:
-    begun: list[object] = []
-
-    def note(connection: object) -> None:
-        begun.append(connection)
-
-    event.listen(store.database.engine, "begin", note)
-    yield begun
-    event.remove(store.database.engine, "begin", note)
 
 
 @pytest.fixture(params=["this process", "another"])
@@ -105,6 +93,62 @@ def test_each_change_is_seen_by_the_next_request(
 
         etag = opened.namespace(Caller("admin", admin=True)).node(FILE).etag
         assert etag in (told.header("ETag") or told.body.decode())
+
+
+MEMBERS = 150
+"""Of a listing of more than two blocks."""
+LISTING = {"Depth": "1"}
+
+
+@pytest.fixture
+def long(opened: Store) -> Store:
+    tree = opened.namespace(Caller("admin", admin=True))
+    for n in range(MEMBERS):
+        tree.make_collection(("files", f"{n:03}"))
+    return opened
+
+
+def test_a_streamed_listing_is_given_again_without_asking_the_database(ask: Ask, admin: Dav, long: Store) -> None:
+    first = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        second = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert len(first.hrefs) == 1 + MEMBERS
+    assert first.header("Content-Length") is None
+    assert (second.status, second.body) == (first.status, first.body)
+    assert begun == []
+
+
+def test_a_change_below_a_listing_is_seen_by_the_next_request(
+    ask: Ask, admin: Dav, long: Store, changer: Store
+) -> None:
+    ask(admin, "PROPFIND", "/files/", LISTING)
+    changer.namespace(Caller("admin", admin=True)).delete(("files", "007"))
+
+    assert len(ask(admin, "PROPFIND", "/files/", LISTING).hrefs) == MEMBERS
+
+
+@pytest.mark.parametrize("name", ["the password is another", "the user is gone"])
+def test_a_listing_is_not_given_to_who_lost_the_right(
+    ask: Ask, bob: Dav, long: Store, changer: Store, name: str
+) -> None:
+    revoke, status = REVOKED[name]
+    assert [ask(bob, "PROPFIND", "/files/", LISTING).status for _ in range(2)] == [207, 207]
+
+    revoke(changer)
+
+    assert ask(bob, "PROPFIND", "/files/", LISTING).status == status
+
+
+def test_a_listing_in_which_a_lock_is_told_is_made_each_time(ask: Ask, admin: Dav, long: Store) -> None:
+    long.namespace(Caller("admin", admin=True)).lock(("files", "149"), LockRequest())
+    ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert begun
 
 
 REVOKED: dict[str, tuple[Change, int]] = {
