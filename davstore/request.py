@@ -17,6 +17,8 @@ from core.namespace import Namespace
 from core.settings import Settings
 from core.views import View
 
+from .glimpses import Glimpses
+
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
@@ -41,6 +43,7 @@ class Request:
     path: Path
     expect: Expect = ANYTHING
     view: View | None = None
+    glimpses: Glimpses | None = None
 
     @property
     def tree(self) -> Namespace | View:
