@@ -84,15 +84,18 @@ class Request:
         return None if "HTTP_TRANSFER_ENCODING" in self.environ else 0
 
     def blocks(self) -> Iterator[bytes]:
-        """The body, at most 256 KiB at a time. Raises IncompleteContent where it ends before its declared length."""
+        """The body, at most 256 KiB at a time. Raises IncompleteContent where it ends before its declared length.
+
+        A block is the caller's alone: whoever drops it before asking for the next has one in memory, not two.
+        """
         body: BinaryIO = self.environ["wsgi.input"]
         missing = self.declared_length
         while missing is None or missing > 0:
-            block = body.read(BLOCK if missing is None else min(BLOCK, missing))
-            if not block:
+            block = [body.read(BLOCK if missing is None else min(BLOCK, missing))]
+            if not block[0]:
                 break
-            missing = None if missing is None else missing - len(block)
-            yield block
+            missing = None if missing is None else missing - len(block[0])
+            yield block.pop()
         if missing:
             raise IncompleteContent(self.path, f"the body ended {missing} bytes early")
 
