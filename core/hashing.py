@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Semaphore, Thread
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 Block = bytes | bytearray | memoryview
 
@@ -88,16 +88,18 @@ class Helper:
     def _begin(self) -> None:
         with self._start:
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="davstore-hashing", daemon=True)
+                given = (self._works, self._room, self._cpus)
+                self._thread = Thread(target=_run, args=given, name="davstore-hashing", daemon=True)
                 self._thread.start()
 
-    def _run(self) -> None:
-        """Whoever began the thread may have been pinned to one CPU."""
-        with suppress(OSError):
-            os.sched_setaffinity(0, self._cpus)
-        while True:
-            self._works.get()()
-            self._room.release()
+
+def _run(works: SimpleQueue[Callable[[], object]], room: Semaphore, cpus: Set[int]) -> NoReturn:
+    """Whoever began the thread may have been pinned to one CPU."""
+    with suppress(OSError):
+        os.sched_setaffinity(0, cpus)
+    while True:
+        works.get()()
+        room.release()
 
 
 def hash_on(cpus: Set[int]) -> None:
