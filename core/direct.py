@@ -10,7 +10,7 @@ PIECE = 1 << 20
 """Bytes of one write."""
 PAGE = 4096
 """What offset, length and memory of a direct write are multiples of."""
-AT_ONCE = 16
+AT_ONCE = 8
 """Writers in one process, which have a buffer each."""
 
 _buffers = Semaphore(AT_ONCE)

@@ -58,6 +58,7 @@ class Wire:
             return self.take(size)
         if self.is_cut:
             raise EOFError("the server is stopping")
+        self._buffer, self._at = b"", 0
         self._wait_at_most(self.patience)
         data = self._socket.recv(size, socket.MSG_WAITALL)
         if not data:

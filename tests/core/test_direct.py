@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core import direct, staging
+from core import staging
 from core.direct import AT_ONCE, PAGE, PIECE
 from core.errors import StorageFull
 from core.staging import PORTION, Draft, Staging
@@ -134,4 +134,3 @@ def test_only_so_many_drafts_have_a_buffer_and_each_gives_it_back(final: Staging
         with final.draft(0, None) as draft:
             filled(draft, bytes(CACHED + PIECE), PIECE)
     assert writes == [True] * 3 * AT_ONCE
-    assert direct.AT_ONCE * PIECE <= 16 << 20
