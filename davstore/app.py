@@ -16,6 +16,7 @@ from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
+from .glimpses import Glimpses
 from .provider import NAMESPACE
 from .request import Environ, Response
 from .requests import RequestServer
@@ -42,7 +43,7 @@ class _Application:
         self._gate = Gate(
             store.accounts, settings.server.anonymous, app_passwords=store.app_passwords, tokens=store.tokens
         )
-        self._dav = RequestServer(settings)
+        self._dav = RequestServer(settings, Glimpses(store.database.version))
         self._uploads = uploads.UploadServer(store, settings)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)

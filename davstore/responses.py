@@ -270,13 +270,8 @@ class Response:
         size = min(length, declared)
         if self._is_bodiless:
             self._wire.send(head)
-        elif size <= ONE_SEND:
-            data = os.pread(fd, size, offset)
-            self._wire.send(head + data)
-            self._left -= len(data)
         else:
-            self._wire.send(head, MSG_MORE)
-            self._left -= self._wire.send_file(fd, offset, size)
+            self._left -= self._wire.send_file(head, fd, offset, size)
 
     def _finish(self) -> None:
         if not self.is_sent:
