@@ -38,7 +38,8 @@ from . import uids
 from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
-from .wal import SharedSync, UnsyncedLog, Watch, WriterQueue
+from .wal import FileLock, SharedSync, UnsyncedLog, Watch
+from .writers import Writers
 
 Durability = Literal["fsync", "os"]
 Result = CursorResult[*tuple[Any, ...]]
@@ -108,7 +109,7 @@ class Database:
     def __init__(self, url: str, durability: Durability = "fsync") -> None:
         self.url: URL = make_url(url)
         self.durability: Durability = durability
-        self._queue: WriterQueue | None = None
+        self._embedded: Writers | None = None
         self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
         self._watch: Watch | None = None
@@ -121,7 +122,7 @@ class Database:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._queue = WriterQueue(file.with_name(file.name + ".lock"))
+            others = FileLock(file.with_name(file.name + ".lock"))
         except FileExistsError as error:
             raise Unusable(file.parent, "is a file; choose another data directory") from error
         except OSError as error:
@@ -141,7 +142,8 @@ class Database:
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
         self._readers = Connections(self.engine, KEPT)
-        self._writers = Connections(self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE"), KEPT)
+        self._writers = Connections(self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE"), 1)
+        self._embedded = Writers(self._writers.take, self._writers.give_back, others, self._sync)
 
     def _open_postgresql(self) -> None:
         commit = "on" if self.durability == "fsync" else "off"
@@ -164,43 +166,47 @@ class Database:
             transaction.rollback()
 
     @contextmanager
-    def write(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
+    def write(self, *buckets: BucketId, durable: bool = True, brief: bool = False) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns.
 
         What need not be `durable` is left to the operating system: it survives a kill, and a power failure only with
-        a durable commit after it: the log keeps their order.
+        a durable commit after it: the log keeps their order. What is `brief` neither lasts nor waits for other threads.
         """
-        with ExitStack() as held, translated():
-            for turn in self._turns_of(buckets):
-                held.enter_context(turn)
+        with translated(), self._turn(buckets, durable=durable, brief=brief) as connection:
+            yield Transaction(connection)
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whichever bucket it is of."""
+        return self._embedded is not None
+
+    def _turn(self, buckets: tuple[BucketId, ...], *, durable: bool, brief: bool) -> AbstractContextManager[Connection]:
+        if self._embedded:
+            return self._embedded.turn(durable=durable, brief=brief)
+        return self._turn_among(buckets, durable=durable)
+
+    @contextmanager
+    def _turn_among(self, buckets: tuple[BucketId, ...], *, durable: bool) -> Generator[Connection]:
+        """PostgreSQL's. Threads wait for one another before they take a connection, which a reader may need."""
+        with ExitStack() as held:
+            for bucket in _in_order(buckets):
+                held.enter_context(self._turns.setdefault(bucket, Lock()))
             with self._writers.lent() as connection, connection.begin() as work:
-                if not self._queue:
-                    _take_turns(connection, buckets, durable=durable)
-                yield Transaction(connection)
+                _take_turns(connection, buckets, durable=durable)
+                yield connection
                 self._commit(connection, work)
-            held.close()
-            if durable and self._sync:
-                self._sync()
 
     def sync(self) -> None:
         """Everything committed before is on disk, with durability "fsync"."""
         if self._sync:
             self._sync()
-        elif not self._queue:
+        elif not self._embedded:
             with self.write() as tx:
                 tx.execute(text("SELECT txid_current()"))
 
-    def _turns_of(self, buckets: tuple[BucketId, ...]) -> Sequence[AbstractContextManager[object]]:
-        """What a writer waits for before it takes a connection, which a reader may need meanwhile."""
-        if self._queue:
-            return [self._queue]
-        return [self._turns.setdefault(bucket, Lock()) for bucket in _in_order(buckets)]
-
     def _commit(self, connection: Connection, work: RootTransaction) -> None:
         """Where the connection breaks before the answer comes, PostgreSQL is asked what became of the transaction."""
-        number = (
-            None if self._queue else connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
-        )
+        number = connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
         try:
             work.commit()
         except BaseException as error:
@@ -230,12 +236,10 @@ class Database:
             raise StorageUnavailable("the database", str(error)) from error
 
     def close(self) -> None:
-        self._readers.close()
-        self._writers.close()
-        self.engine.dispose()
-        for part in (self._queue, self._sync, self._watch):
+        for part in (self._readers, self._writers, self._embedded, self._sync, self._watch):
             if part:
                 part.close()
+        self.engine.dispose()
 
 
 class Connections:
@@ -248,22 +252,25 @@ class Connections:
 
     @contextmanager
     def lent(self) -> Generator[Connection]:
-        connection = self._taken()
+        connection = self.take()
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
-        if len(self._idle) < self._kept:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self.give_back(connection)
 
-    def _taken(self) -> Connection:
+    def take(self) -> Connection:
         try:
             return self._idle.pop()
         except IndexError:
             return self._engine.connect()
+
+    def give_back(self, connection: Connection) -> None:
+        if len(self._idle) < self._kept:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
         while self._idle:

@@ -2,15 +2,25 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import and_, bindparam, delete, func, insert, select
 
 from .database import Transaction
 from .errors import TooLarge
 from .model import NodeId, PropertyChange, PropertyName
+from .prepared import Prepared
 from .schema import dead_properties
 
 MOST = 1 << 20
 """Characters of XML that one node keeps. Listings hold those of a page of nodes in memory."""
+_KEY = ("node", "namespace", "name")
+_HERE = and_(*(dead_properties.c[name] == bindparam(f"{name}_") for name in _KEY))
+_REMOVE = Prepared(delete(dead_properties).where(_HERE))
+_INSERT = Prepared(insert(dead_properties).values({name: bindparam(name) for name in (*_KEY, "xml")}))
+_SIZE = Prepared(
+    select(func.coalesce(func.sum(func.length(dead_properties.c.xml)), 0)).where(
+        dead_properties.c.node == bindparam("wanted")
+    )
+)
 _OF = select(dead_properties).where(dead_properties.c.node.in_(bindparam("wanted", expanding=True)))
 
 
@@ -25,20 +35,11 @@ def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyNa
 def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> None:
     """In order, so that a later change of the same property wins (RFC 4918, section 9.2). Raises TooLarge."""
     for change in changes:
-        here = (
-            (dead_properties.c.node == node)
-            & (dead_properties.c.namespace == change.name.namespace)
-            & (dead_properties.c.name == change.name.name)
-        )
-        tx.execute(delete(dead_properties).where(here))
+        namespace, name = change.name.namespace, change.name.name
+        tx.count(_REMOVE, {"node_": node, "namespace_": namespace, "name_": name})
         if change.xml is not None:
-            tx.execute(
-                insert(dead_properties).values(
-                    node=node, namespace=change.name.namespace, name=change.name.name, xml=change.xml
-                )
-            )
-    kept = select(func.coalesce(func.sum(func.length(dead_properties.c.xml)), 0)).where(dead_properties.c.node == node)
-    if any(change.xml for change in changes) and tx.scalar(kept) > MOST:
+            tx.count(_INSERT, {"node": node, "namespace": namespace, "name": name, "xml": change.xml})
+    if any(change.xml for change in changes) and tx.rows(_SIZE, {"wanted": node})[0][0] > MOST:
         raise TooLarge(reason=f"its properties would take more than {MOST} characters")
 
 

@@ -74,6 +74,16 @@ class Sealed:
     digests: Mapping[str, str]
     """SHA-256 and the digests asked for, by name, as lower-case hex."""
 
+    @classmethod
+    def of(cls, data: bytes, also: Sequence[str] = ()) -> Self:
+        """A content that is here as a whole. `also` names digests to make besides SHA-256, as in `Staging.draft`."""
+        digests = {"sha256": hashlib.sha256(data).hexdigest()}
+        for name in also:
+            made = _hash(name)
+            made.update(data)
+            digests[name] = made.hexdigest()
+        return cls(Digest(digests["sha256"]), len(data), data, None, digests)
+
     @property
     def head(self) -> bytes:
         """The first bytes, enough to tell a type. Raises StorageUnavailable."""

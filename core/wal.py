@@ -6,7 +6,6 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
-from types import TracebackType
 
 
 class Watch:
@@ -30,29 +29,20 @@ class UnsyncedLog(Exception):
     """The log could not be written to disk."""
 
 
-class WriterQueue:
-    """A lock over threads and processes."""
+class FileLock:
+    """A lock over processes, as a queue in the kernel. The threads of one take turns before."""
 
     def __init__(self, file: Path) -> None:
-        self._threads = threading.Lock()
-        self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-        except BaseException:
-            self._threads.release()
-            raise
+    def acquire(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        self._threads.release()
+    def release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._lock)
+        os.close(self._file)
 
 
 class SharedSync:

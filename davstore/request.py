@@ -93,6 +93,11 @@ class Request:
         if missing:
             raise IncompleteContent(self.path, f"the body ended {missing} bytes early")
 
+    @property
+    def is_at_hand(self) -> bool:
+        """The whole body was received with the head, or right after; nobody waits to be asked for it."""
+        return bool(self.declared_length) and getattr(self.environ["wsgi.input"], "is_at_hand", False)
+
     def body(self, limit: int) -> bytes:
         """The whole body. Raises DAVError 413 beyond `limit` bytes, IncompleteContent where it ends early."""
         if (self.declared_length or 0) > limit:

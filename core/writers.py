@@ -1,0 +1,202 @@
+"""SQLite's writers, one after the other. Brief ones that wait go on in the transaction of the one before them.
+
+So the pages that all of them change are written once, and one sync of the log serves them. What each of them does is a
+savepoint: it is undone alone where it fails. None returns before the commit, and where that fails, all have failed.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, RootTransaction
+from sqlalchemy.exc import SQLAlchemyError
+
+from .wal import FileLock, SharedSync
+
+MOST = 16
+"""Writers in one transaction, so that other processes get their turn."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A transaction, and those who wait for it to be on disk."""
+
+    connection: Connection
+    work: RootTransaction
+    durable: bool = False
+    count: int = 1
+    waiting: list["_Waiter"] = field(default_factory=list["_Waiter"])
+    failure: BaseException | None = None
+
+    @property
+    def driver(self) -> Any:
+        return self.connection.connection.driver_connection
+
+
+class _Waiter:
+    """A thread that sleeps until its bell rings."""
+
+    __slots__ = ("_bell", "batch", "is_brief")
+
+    def __init__(self, is_brief: bool = True) -> None:
+        self.is_brief = is_brief
+        self.batch: _Batch | None = None
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def sleep(self) -> None:
+        self._bell.acquire()
+
+    def wake(self) -> None:
+        self._bell.release()
+
+
+class Writers:
+    """The writers of this process; `others` are those of all processes. `sync` is None where nothing is synced."""
+
+    def __init__(
+        self,
+        take: Callable[[], Connection],
+        give_back: Callable[[Connection], None],
+        others: FileLock,
+        sync: SharedSync | None,
+    ) -> None:
+        self._take = take
+        self._give_back = give_back
+        self._others = others
+        self._sync = sync
+        self._guard = threading.Lock()
+        self._is_taken = False
+        self._queue: deque[_Waiter] = deque()
+
+    @contextmanager
+    def turn(self, *, durable: bool, brief: bool) -> Generator[Connection]:
+        """The only writer: committed, and on disk if `durable`, when it returns.
+
+        `brief` says that it neither lasts nor waits for other threads, so that it may share its transaction.
+        """
+        batch = self._awaited(brief)
+        is_first = batch is None
+        batch = batch or self._begun()
+        try:
+            if not is_first:
+                batch.driver.execute("SAVEPOINT member")
+            yield batch.connection
+            if not is_first:
+                batch.driver.execute("RELEASE member")
+        except BaseException as error:
+            if is_first or not _undone(batch):
+                self._abandon(batch, error)
+            else:
+                self._go_on(batch, durable=False, brief=brief, is_over=True)
+            raise
+        self._go_on(batch, durable=durable, brief=brief)
+
+    def _awaited(self, brief: bool) -> _Batch | None:
+        """Our turn has come; with the transaction that we share, if there is one."""
+        with self._guard:
+            if not self._is_taken:
+                self._is_taken = True
+                return None
+            me = _Waiter(brief)
+            self._queue.append(me)
+        me.sleep()
+        return me.batch
+
+    def _begun(self) -> _Batch:
+        try:
+            self._others.acquire()
+            try:
+                connection = self._take()
+                try:
+                    return _Batch(connection, connection.begin())
+                except BaseException:
+                    connection.close()
+                    raise
+            except BaseException:
+                self._others.release()
+                raise
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def _go_on(self, batch: _Batch, *, durable: bool, brief: bool, is_over: bool = False) -> None:
+        """The next one goes on with the transaction, or it is committed."""
+        batch.durable |= durable
+        me = None if is_over else _Waiter()
+        if not (brief and self._handed_over(batch, me)):
+            self._commit(batch)
+        elif me:
+            me.sleep()
+            if batch.failure:
+                raise batch.failure
+
+    def _handed_over(self, batch: _Batch, me: _Waiter | None) -> bool:
+        with self._guard:
+            if not self._queue or not self._queue[0].is_brief or batch.count >= MOST:
+                return False
+            if me:
+                batch.waiting.append(me)
+            batch.count += 1
+            heir = self._queue.popleft()
+        heir.batch = batch
+        heir.wake()
+        return True
+
+    def _commit(self, batch: _Batch) -> None:
+        try:
+            batch.work.commit()
+        except BaseException as error:
+            self._abandon(batch, error)
+            raise
+        self._give_back(batch.connection)
+        self._others.release()
+        self._pass_on()
+        try:
+            if batch.durable and self._sync:
+                self._sync()
+        except BaseException as error:
+            batch.failure = error
+            raise
+        finally:
+            _wake(batch)
+
+    def _abandon(self, batch: _Batch, error: BaseException) -> None:
+        """Nothing of the transaction has happened."""
+        batch.failure = error
+        try:
+            with suppress(SQLAlchemyError):
+                batch.work.rollback()
+            with suppress(SQLAlchemyError):
+                batch.connection.close()
+        finally:
+            self._others.release()
+            self._pass_on()
+            _wake(batch)
+
+    def _pass_on(self) -> None:
+        with self._guard:
+            self._is_taken = bool(self._queue)
+            heir = self._queue.popleft() if self._queue else None
+        if heir:
+            heir.wake()
+
+    def close(self) -> None:
+        self._others.close()
+
+
+def _undone(batch: _Batch) -> bool:
+    """What the last one did is undone. False where SQLite gave up the whole transaction, as when a disk is full."""
+    if not batch.driver.in_transaction:
+        return False
+    batch.driver.execute("ROLLBACK TO member")
+    batch.driver.execute("RELEASE member")
+    return True
+
+
+def _wake(batch: _Batch) -> None:
+    for waiter in batch.waiting:
+        waiter.wake()
