@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from types import TracebackType
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -35,7 +35,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from . import uids
-from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
+from .errors import Corrupt, Refusal, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
 from .wal import FileLock, SharedSync, UnsyncedLog, Watch
@@ -67,12 +67,20 @@ DISK_FULL = {"53100", "SQLITE_FULL"}
 DAMAGED = {"XX001", "XX002", "SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
-@dataclass(slots=True)
 class Transaction:
-    """An open transaction. `now` is the database's clock, read once, after the lock is held."""
+    """An open transaction. `now` is the database's clock, read once, after the lock is held.
 
-    connection: Connection
-    _now: Instant | None = field(default=None)
+    Prepared statements go straight to the driver, but where somebody listens to the engine's events.
+    """
+
+    __slots__ = ("_dialect", "_driver", "_is_heard", "_now", "connection")
+
+    def __init__(self, connection: Connection, *, is_heard: bool) -> None:
+        self.connection = connection
+        self._dialect = connection.dialect
+        self._driver: Any = connection.connection.driver_connection
+        self._is_heard = is_heard
+        self._now: Instant | None = None
 
     @property
     def now(self) -> Instant:
@@ -83,7 +91,7 @@ class Transaction:
 
     @property
     def dialect(self) -> str:
-        return self.connection.dialect.name
+        return self._dialect.name
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result:
         return self.connection.execute(statement, parameters)
@@ -92,15 +100,19 @@ class Transaction:
         return self.connection.execute(statement, parameters).scalar()
 
     def rows(self, statement: Prepared, parameters: Parameters) -> Sequence[Sequence[Any]]:
-        return statement.rows(self.connection, parameters)
+        if self._is_heard:
+            return self.connection.execute(statement.statement, parameters).all()
+        return statement.rows(self._driver, self._dialect, parameters)
 
     def first(self, statement: Prepared, parameters: Parameters) -> Sequence[Any] | None:
-        rows = statement.rows(self.connection, parameters)
+        rows = self.rows(statement, parameters)
         return rows[0] if rows else None
 
     def count(self, statement: Prepared, parameters: Parameters) -> int:
         """How many rows the statement changed."""
-        return statement.count(self.connection, parameters)
+        if self._is_heard:
+            return self.connection.execute(statement.statement, parameters).rowcount
+        return statement.count(self._driver, self._dialect, parameters)
 
 
 class Database:
@@ -142,7 +154,7 @@ class Database:
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
         self._readers = Connections(self.engine, KEPT)
-        self._writers = Connections(self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE"), 1)
+        self._writers = Connections(self.engine, 1)
         self._embedded = Writers(self._writers.take, self._writers.give_back, others, self._sync)
 
     def _open_postgresql(self) -> None:
@@ -162,7 +174,7 @@ class Database:
     def read(self) -> Generator[Transaction]:
         """A consistent snapshot. Never wait for a socket inside."""
         with translated(), self._readers.lent() as connection, connection.begin() as transaction:
-            yield Transaction(connection)
+            yield self._transaction(connection)
             transaction.rollback()
 
     @contextmanager
@@ -173,7 +185,10 @@ class Database:
         a durable commit after it: the log keeps their order. What is `brief` neither lasts nor waits for other threads.
         """
         with translated(), self._turn(buckets, durable=durable, brief=brief) as connection:
-            yield Transaction(connection)
+            yield self._transaction(connection)
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        return Transaction(connection, is_heard=bool(self.engine.dispatch.before_cursor_execute))
 
     @property
     def has_one_writer(self) -> bool:
@@ -291,12 +306,14 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    command = connection.get_execution_options().get("davstore_begin", "BEGIN")
+    """A writer has begun already."""
     driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        return
     try:
-        driver.execute(command)
+        driver.execute("BEGIN")
     except sqlite3.Error as error:
-        raise refusal(command, (), error, connection.dialect) from error
+        raise refusal("BEGIN", (), error, connection.dialect) from error
 
 
 def _take_turns(connection: Connection, buckets: tuple[BucketId, ...], *, durable: bool) -> None:
@@ -310,26 +327,32 @@ def _in_order(buckets: tuple[BucketId, ...]) -> list[BucketId]:
     return sorted(set(buckets or (NO_BUCKET,)))
 
 
-@contextmanager
-def translated() -> Generator[None]:
+class translated:  # noqa: N801 - a context manager, as in contextlib
     """Driver failures in the store's words; broken constraints and wrong statements are ours, and pass as they are."""
-    try:
-        yield
-    except DBAPIError as error:
-        code = _code(error.orig)
-        if code in DISK_FULL:
-            raise StorageFull("the database", "has no room left on its disk") from error
-        if code in DAMAGED:
-            raise Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup") from error
-        if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
-            raise
-        raise StorageUnavailable("the database", " ".join(str(error.orig).split())) from error
-    except PoolTimeout as error:
-        raise StorageUnavailable("the database", "every connection is in use") from error
-    except UnsyncedLog as error:
-        raise StorageUnavailable(
-            "the database", f"its log cannot be written to disk ({error}); restart once the disk is well"
-        ) from error
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, DBAPIError | PoolTimeout | UnsyncedLog) and (told := _told(error)):
+            raise told from error
+
+
+def _told(error: DBAPIError | PoolTimeout | UnsyncedLog) -> Refusal | None:
+    if isinstance(error, PoolTimeout):
+        return StorageUnavailable("the database", "every connection is in use")
+    if isinstance(error, UnsyncedLog):
+        remedy = "restart once the disk is well"
+        return StorageUnavailable("the database", f"its log cannot be written to disk ({error}); {remedy}")
+    code = _code(error.orig)
+    if code in DISK_FULL:
+        return StorageFull("the database", "has no room left on its disk")
+    if code in DAMAGED:
+        return Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup")
+    if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
+        return None
+    return StorageUnavailable("the database", " ".join(str(error.orig).split()))
 
 
 def _code(error: BaseException | None) -> str:

@@ -102,7 +102,7 @@ def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor 
         return blob
     if not is_inline(bucket, content) or content.data is None:
         raise BlobNeeded
-    key = blob_key(bucket, content.digest)
+    key = inline_key(bucket)
     insert_inline(tx, key, content.data)
     return Descriptor(content.digest, content.size, INLINE, key)
 
@@ -115,6 +115,11 @@ def is_inline(bucket: Bucket, content: Sealed) -> bool:
 def blob_key(bucket: Bucket, digest: Digest) -> str:
     """A key that no blob ever had."""
     return f"{bucket.name}/{digest[:2]}/{digest[2:4]}/{digest}.{uids.fresh()}"
+
+
+def inline_key(bucket: Bucket) -> str:
+    """As `blob_key`, in the order in which they are made, so that the indexes of such keys grow at their ends."""
+    return f"{bucket.name}/{uids.fresh()}"
 
 
 def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "_Known | None":

@@ -4,6 +4,7 @@ So the pages that all of them change are written once, and one sync of the log s
 savepoint: it is undone alone where it fails. None returns before the commit, and where that fails, all have failed.
 """
 
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -11,11 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RootTransaction
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from .prepared import refusal
 from .wal import FileLock, SharedSync
 
+BEGIN = "BEGIN IMMEDIATE"
 MOST = 16
 """Writers in one transaction, so that other processes get their turn."""
 
@@ -25,7 +28,6 @@ class _Batch:
     """A transaction, and those who wait for it to be on disk."""
 
     connection: Connection
-    work: RootTransaction
     durable: bool = False
     count: int = 1
     waiting: list["_Waiter"] = field(default_factory=list["_Waiter"])
@@ -85,8 +87,6 @@ class Writers:
             if not is_first:
                 batch.driver.execute("SAVEPOINT member")
             yield batch.connection
-            if not is_first:
-                batch.driver.execute("RELEASE member")
         except BaseException as error:
             if is_first or not _undone(batch):
                 self._abandon(batch, error)
@@ -109,17 +109,13 @@ class Writers:
     def _begun(self) -> _Batch:
         try:
             self._others.acquire()
-            try:
-                connection = self._take()
-                try:
-                    return _Batch(connection, connection.begin())
-                except BaseException:
-                    connection.close()
-                    raise
-            except BaseException:
-                self._others.release()
-                raise
         except BaseException:
+            self._pass_on()
+            raise
+        try:
+            return _begun(self._take())
+        except BaseException:
+            self._others.release()
             self._pass_on()
             raise
 
@@ -148,7 +144,7 @@ class Writers:
 
     def _commit(self, batch: _Batch) -> None:
         try:
-            batch.work.commit()
+            _commit(batch)
         except BaseException as error:
             self._abandon(batch, error)
             raise
@@ -168,8 +164,7 @@ class Writers:
         """Nothing of the transaction has happened."""
         batch.failure = error
         try:
-            with suppress(SQLAlchemyError):
-                batch.work.rollback()
+            _roll_back(batch)
             with suppress(SQLAlchemyError):
                 batch.connection.close()
         finally:
@@ -188,12 +183,44 @@ class Writers:
         self._others.close()
 
 
+def _begun(connection: Connection) -> _Batch:
+    """By the driver alone: what SQLAlchemy itself does in a transaction is dear. It joins in where it is asked."""
+    batch = _Batch(connection)
+    try:
+        batch.driver.execute(BEGIN)
+    except sqlite3.Error as error:
+        connection.close()
+        raise refusal(BEGIN, (), error, connection.dialect) from error
+    return batch
+
+
+def _commit(batch: _Batch) -> None:
+    if batch.connection.in_transaction():
+        batch.connection.commit()
+        return
+    heard = batch.connection.dispatch.commit
+    if heard:
+        heard(batch.connection)
+    try:
+        batch.driver.commit()
+    except sqlite3.Error as error:
+        raise refusal("COMMIT", (), error, batch.connection.dialect) from error
+
+
+def _roll_back(batch: _Batch) -> None:
+    with suppress(SQLAlchemyError, sqlite3.Error):
+        batch.connection.rollback()
+        batch.driver.rollback()
+
+
 def _undone(batch: _Batch) -> bool:
     """What the last one did is undone. False where SQLite gave up the whole transaction, as when a disk is full."""
     if not batch.driver.in_transaction:
         return False
-    batch.driver.execute("ROLLBACK TO member")
-    batch.driver.execute("RELEASE member")
+    try:
+        batch.driver.execute("ROLLBACK TO member")
+    except sqlite3.Error:
+        return False
     return True
 
 
