@@ -38,7 +38,7 @@ from . import uids
 from .errors import Corrupt, Refusal, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
-from .wal import FileLock, SharedSync, UnsyncedLog, Watch
+from .wal import Checkpoints, FileLock, SharedSync, UnsyncedLog, Watch
 from .writers import Writers
 
 Durability = Literal["fsync", "os"]
@@ -60,6 +60,8 @@ VANISHING = {
 }
 """Seconds, and at the end milliseconds, after which a server is given up whose machine vanished without a word."""
 KEPT = 8
+LONGEST_LOG = 16_000
+"""Pages of the write-ahead log after which a commit moves them to the file, if nobody else did (`wal.Checkpoints`)."""
 SETTLING = (0.0, 0.1, 0.4, 1.5)
 """Seconds before each attempt to learn what became of a commit."""
 MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
@@ -125,6 +127,7 @@ class Database:
         self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
         self._watch: Watch | None = None
+        self._checkpoints: Checkpoints | None = None
         if self.url.get_backend_name() == "sqlite":
             self._open_sqlite(Path(self.url.database or ""))
         else:
@@ -155,7 +158,10 @@ class Database:
         event.listen(self.engine, "begin", _begin_sqlite)
         self._readers = Connections(self.engine, KEPT)
         self._writers = Connections(self.engine, 1)
-        self._embedded = Writers(self._writers.take, self._writers.give_back, others, self._sync)
+        self._checkpoints = Checkpoints(file)
+        self._embedded = Writers(
+            self._writers.take, self._writers.give_back, others, self._sync, self._checkpoints.count
+        )
 
     def _open_postgresql(self) -> None:
         commit = "on" if self.durability == "fsync" else "off"
@@ -251,7 +257,7 @@ class Database:
             raise StorageUnavailable("the database", str(error)) from error
 
     def close(self) -> None:
-        for part in (self._readers, self._writers, self._embedded, self._sync, self._watch):
+        for part in (self._checkpoints, self._readers, self._writers, self._embedded, self._sync, self._watch):
             if part:
                 part.close()
         self.engine.dispose()
@@ -299,7 +305,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "foreign_keys = ON",
         "temp_store = MEMORY",
         "cache_size = -16000",
-        "wal_autocheckpoint = 4000",
+        f"wal_autocheckpoint = {LONGEST_LOG}",
     ):
         connection.cursor().execute(f"PRAGMA {pragma}")
     connection.create_function("uuid7", 0, uids.fresh)

@@ -5,7 +5,11 @@ import fcntl
 import os
 import sqlite3
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
+
+COMMITS = 500
+"""After so many there is something to move from the log to the file: some 8,000 pages."""
 
 
 class Watch:
@@ -43,6 +47,45 @@ class FileLock:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+class Checkpoints:
+    """What was committed goes from the log to the file in a thread of its own: no request waits for its two syncs.
+
+    SQLite does the rest by itself where a log has become long nevertheless: it begins anew when all of it was moved
+    and nobody writes, which with writers all the time is when one of them has moved what is left.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._commits = 0
+        self._due = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def count(self) -> None:
+        """Something was committed. Called by one writer at a time."""
+        self._commits += 1
+        if self._commits < COMMITS:
+            return
+        self._commits = 0
+        self._due.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="davstore-checkpoints", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
+            while self._due.wait() and not self._is_closed:
+                self._due.clear()
+                with suppress(sqlite3.Error):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._due.set()
+        if self._thread:
+            self._thread.join()
 
 
 class SharedSync:

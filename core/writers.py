@@ -57,7 +57,10 @@ class _Waiter:
 
 
 class Writers:
-    """The writers of this process; `others` are those of all processes. `sync` is None where nothing is synced."""
+    """The writers of this process; `others` are those of all processes.
+
+    `sync` is None where nothing is synced; `committed` hears of each commit, while nobody else writes.
+    """
 
     def __init__(
         self,
@@ -65,11 +68,13 @@ class Writers:
         give_back: Callable[[Connection], None],
         others: FileLock,
         sync: SharedSync | None,
+        committed: Callable[[], None],
     ) -> None:
         self._take = take
         self._give_back = give_back
         self._others = others
         self._sync = sync
+        self._committed = committed
         self._guard = threading.Lock()
         self._is_taken = False
         self._queue: deque[_Waiter] = deque()
@@ -149,6 +154,7 @@ class Writers:
             self._abandon(batch, error)
             raise
         self._give_back(batch.connection)
+        self._committed()
         self._others.release()
         self._pass_on()
         try:
