@@ -162,6 +162,7 @@ class Database:
         self._embedded = Writers(
             self._writers.take, self._writers.give_back, others, self._sync, self._checkpoints.count
         )
+        self._checkpoints.alone = self._embedded.pause
 
     def _open_postgresql(self) -> None:
         commit = "on" if self.durability == "fsync" else "off"

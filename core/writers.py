@@ -100,6 +100,20 @@ class Writers:
             raise
         self._go_on(batch, durable=durable, brief=brief)
 
+    @contextmanager
+    def pause(self) -> Generator[None]:
+        """Nobody writes meanwhile, in this process or another."""
+        batch = self._awaited(False)
+        assert batch is None
+        try:
+            self._others.acquire()
+            try:
+                yield
+            finally:
+                self._others.release()
+        finally:
+            self._pass_on()
+
     def _awaited(self, brief: bool) -> _Batch | None:
         """Our turn has come; with the transaction that we share, if there is one."""
         with self._guard:
