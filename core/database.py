@@ -1,6 +1,6 @@
 """Transactions on SQLite and PostgreSQL, and nothing else: `read()` is a short snapshot, `write(bucket)` is exclusive.
 
-I6: one namespace writer at a time per bucket. On SQLite writers queue at a lock file (its own busy polling starves)
+I6: one namespace writer at a time per bucket. On SQLite writers queue (`writers`; its own busy polling starves)
 and then `BEGIN IMMEDIATE`; on PostgreSQL the transaction-scoped advisory lock is taken alone in the first statement.
 I7: with durability "fsync" the log is on disk when `write()` returns. On SQLite one fsync of the WAL serves all
 transactions that committed before it began; PostgreSQL does the same by itself.
