@@ -74,8 +74,10 @@ class Checkpoints:
         self._commits = 0
         self._due.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="davstore-checkpoints", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="davstore-checkpoints", daemon=True)
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .prepared import refusal
 from .wal import FileLock, SharedSync
@@ -36,6 +36,11 @@ class _Batch:
     @property
     def driver(self) -> Any:
         return self.connection.connection.driver_connection
+
+    @property
+    def member(self) -> str:
+        """The savepoint of the one whose turn it is. Those before keep theirs."""
+        return f"member{self.count}"
 
 
 class _Waiter:
@@ -90,11 +95,13 @@ class Writers:
         batch = batch or self._begun()
         try:
             if not is_first:
-                batch.driver.execute("SAVEPOINT member")
+                _command(batch, f"SAVEPOINT {batch.member}")
             yield batch.connection
+            if not batch.driver.in_transaction:
+                raise _ended(batch)
         except BaseException as error:
             if is_first or not _undone(batch):
-                self._abandon(batch, error)
+                self._abandon(batch, error if isinstance(error, DBAPIError) else _ended(batch))
             else:
                 self._go_on(batch, durable=False, brief=brief, is_over=True)
             raise
@@ -167,11 +174,8 @@ class Writers:
         except BaseException as error:
             self._abandon(batch, error)
             raise
-        self._give_back(batch.connection)
-        self._committed()
-        self._others.release()
-        self._pass_on()
         try:
+            self._make_way(batch)
             if batch.durable and self._sync:
                 self._sync()
         except BaseException as error:
@@ -179,6 +183,14 @@ class Writers:
             raise
         finally:
             _wake(batch)
+
+    def _make_way(self, batch: _Batch) -> None:
+        try:
+            self._give_back(batch.connection)
+            self._committed()
+        finally:
+            self._others.release()
+            self._pass_on()
 
     def _abandon(self, batch: _Batch, error: BaseException) -> None:
         """Nothing of the transaction has happened."""
@@ -207,11 +219,18 @@ def _begun(connection: Connection) -> _Batch:
     """By the driver alone: what SQLAlchemy itself does in a transaction is dear. It joins in where it is asked."""
     batch = _Batch(connection)
     try:
-        batch.driver.execute(BEGIN)
-    except sqlite3.Error as error:
+        _command(batch, BEGIN)
+    except BaseException:
         connection.close()
-        raise refusal(BEGIN, (), error, connection.dialect) from error
+        raise
     return batch
+
+
+def _command(batch: _Batch, command: str) -> None:
+    try:
+        batch.driver.execute(command)
+    except sqlite3.Error as error:
+        raise refusal(command, (), error, batch.connection.dialect) from error
 
 
 def _commit(batch: _Batch) -> None:
@@ -221,10 +240,7 @@ def _commit(batch: _Batch) -> None:
     heard = batch.connection.dispatch.commit
     if heard:
         heard(batch.connection)
-    try:
-        batch.driver.commit()
-    except sqlite3.Error as error:
-        raise refusal("COMMIT", (), error, batch.connection.dialect) from error
+    _command(batch, "COMMIT")
 
 
 def _roll_back(batch: _Batch) -> None:
@@ -233,12 +249,18 @@ def _roll_back(batch: _Batch) -> None:
         batch.driver.rollback()
 
 
+def _ended(batch: _Batch) -> BaseException:
+    """What those are told whose transaction is over before its end."""
+    error = sqlite3.OperationalError("the transaction was rolled back")
+    return refusal("COMMIT", (), error, batch.connection.dialect)
+
+
 def _undone(batch: _Batch) -> bool:
     """What the last one did is undone. False where SQLite gave up the whole transaction, as when a disk is full."""
     if not batch.driver.in_transaction:
         return False
     try:
-        batch.driver.execute("ROLLBACK TO member")
+        batch.driver.execute(f"ROLLBACK TO {batch.member}")
     except sqlite3.Error:
         return False
     return True

@@ -15,6 +15,9 @@ from core.database import Database, Transaction
 from core.errors import StorageUnavailable
 from core.writers import MOST
 
+SAVEPOINT = 32
+"""SQLite's code of such a statement, to an authorizer."""
+
 
 class Refused(Exception):
     """What a writer decides on what it reads."""
@@ -179,17 +182,35 @@ def test_a_sync_that_fails_is_told_to_all(crowd: Crowd, monkeypatch: pytest.Monk
     assert [type(each.exception(10)) for each in [crowd.go(), *joined]] == [StorageUnavailable] * 3
 
 
-def test_where_sqlite_gives_up_the_whole_transaction_those_before_are_told(database: Database, crowd: Crowd):
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_where_sqlite_gives_up_the_whole_transaction_those_before_are_told(
+    database: Database, crowd: Crowd, is_noticed: bool
+):
     def give_up(tx: Transaction) -> None:
         tx.connection.connection.driver_connection.rollback()  # pyright: ignore[reportOptionalMemberAccess, reportUnknownMemberType]
-        raise Refused
+        if is_noticed:
+            raise Refused
 
     joined = [crowd.join(adds("a")), crowd.join(give_up), crowd.join(adds("b"))]
 
     told = [each.exception(10) for each in [crowd.go(), *joined]]
 
-    assert [type(error) for error in told] == [Refused, Refused, Refused, type(None)]
+    lost = StorageUnavailable
+    assert [type(error) for error in told] == [lost, lost, Refused if is_noticed else lost, type(None)]
     assert said(database) == {"b"}
+
+
+def test_one_that_cannot_even_begin_takes_nothing_of_others_along_unseen(database: Database, crowd: Crowd):
+    def close(tx: Transaction) -> None:
+        driver: Any = tx.connection.connection.driver_connection
+        driver.set_authorizer(lambda action, *_: int(action == SAVEPOINT))  # pyright: ignore[reportUnknownLambdaType]
+
+    joined = [crowd.join(adds("a")), crowd.join(close), crowd.join(adds("b"))]
+
+    told = [each.exception(10) for each in [crowd.go(), *joined]]
+
+    assert [type(error) for error in told] == [StorageUnavailable] * 4
+    assert said(database) == set()
 
 
 def test_what_is_not_brief_has_a_transaction_of_its_own(database: Database, crowd: Crowd, commits: list[object]):
