@@ -78,7 +78,7 @@ def _bring_one(
             media.admit_bytes(bucket, target, media_type, sealed)
         blob = contents.publish(bucket, sealed)
         with database.write(bucket.id) as tx:
-            objects.hold(tx, objects.adopt(tx, bucket, sealed, blob), HOLD, "copied from another bucket")
+            objects.hold(tx, objects.adopt(tx, bucket, sealed, blob).id, HOLD, "copied from another bucket")
 
 
 def with_bytes(attempt: Callable[[], T]) -> T:

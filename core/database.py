@@ -1,6 +1,6 @@
 """Transactions on SQLite and PostgreSQL, and nothing else: `read()` is a short snapshot, `write(bucket)` is exclusive.
 
-I6: one namespace writer at a time per bucket. On SQLite writers queue at a lock file (its own busy polling starves)
+I6: one namespace writer at a time per bucket. On SQLite writers queue (`writers`; its own busy polling starves)
 and then `BEGIN IMMEDIATE`; on PostgreSQL the transaction-scoped advisory lock is taken alone in the first statement.
 I7: with durability "fsync" the log is on disk when `write()` returns. On SQLite one fsync of the WAL serves all
 transactions that committed before it began; PostgreSQL does the same by itself.
@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from types import TracebackType
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -35,10 +35,11 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from . import uids
-from .errors import Corrupt, StorageFull, StorageUnavailable, Unusable
+from .errors import Corrupt, Refusal, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
-from .wal import SharedSync, UnsyncedLog, Watch, WriterQueue
+from .wal import Checkpoints, FileLock, SharedSync, UnsyncedLog, Watch
+from .writers import Writers
 
 Durability = Literal["fsync", "os"]
 Result = CursorResult[*tuple[Any, ...]]
@@ -59,6 +60,8 @@ VANISHING = {
 }
 """Seconds, and at the end milliseconds, after which a server is given up whose machine vanished without a word."""
 KEPT = 8
+LONGEST_LOG = 16_000
+"""Pages of the write-ahead log after which a commit moves them to the file, if nobody else did (`wal.Checkpoints`)."""
 SETTLING = (0.0, 0.1, 0.4, 1.5)
 """Seconds before each attempt to learn what became of a commit."""
 MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
@@ -66,12 +69,20 @@ DISK_FULL = {"53100", "SQLITE_FULL"}
 DAMAGED = {"XX001", "XX002", "SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
-@dataclass(slots=True)
 class Transaction:
-    """An open transaction. `now` is the database's clock, read once, after the lock is held."""
+    """An open transaction. `now` is the database's clock, read once, after the lock is held.
 
-    connection: Connection
-    _now: Instant | None = field(default=None)
+    Prepared statements go straight to the driver, but where somebody listens to the engine's events.
+    """
+
+    __slots__ = ("_dialect", "_driver", "_is_heard", "_now", "connection")
+
+    def __init__(self, connection: Connection, *, is_heard: bool) -> None:
+        self.connection = connection
+        self._dialect = connection.dialect
+        self._driver: Any = connection.connection.driver_connection
+        self._is_heard = is_heard
+        self._now: Instant | None = None
 
     @property
     def now(self) -> Instant:
@@ -82,7 +93,7 @@ class Transaction:
 
     @property
     def dialect(self) -> str:
-        return self.connection.dialect.name
+        return self._dialect.name
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result:
         return self.connection.execute(statement, parameters)
@@ -91,15 +102,19 @@ class Transaction:
         return self.connection.execute(statement, parameters).scalar()
 
     def rows(self, statement: Prepared, parameters: Parameters) -> Sequence[Sequence[Any]]:
-        return statement.rows(self.connection, parameters)
+        if self._is_heard:
+            return self.connection.execute(statement.statement, parameters).all()
+        return statement.rows(self._driver, self._dialect, parameters)
 
     def first(self, statement: Prepared, parameters: Parameters) -> Sequence[Any] | None:
-        rows = statement.rows(self.connection, parameters)
+        rows = self.rows(statement, parameters)
         return rows[0] if rows else None
 
     def count(self, statement: Prepared, parameters: Parameters) -> int:
         """How many rows the statement changed."""
-        return statement.count(self.connection, parameters)
+        if self._is_heard:
+            return self.connection.execute(statement.statement, parameters).rowcount
+        return statement.count(self._driver, self._dialect, parameters)
 
 
 class Database:
@@ -108,10 +123,11 @@ class Database:
     def __init__(self, url: str, durability: Durability = "fsync") -> None:
         self.url: URL = make_url(url)
         self.durability: Durability = durability
-        self._queue: WriterQueue | None = None
+        self._embedded: Writers | None = None
         self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
         self._watch: Watch | None = None
+        self._checkpoints: Checkpoints | None = None
         if self.url.get_backend_name() == "sqlite":
             self._open_sqlite(Path(self.url.database or ""))
         else:
@@ -121,7 +137,7 @@ class Database:
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._queue = WriterQueue(file.with_name(file.name + ".lock"))
+            others = FileLock(file.with_name(file.name + ".lock"))
         except FileExistsError as error:
             raise Unusable(file.parent, "is a file; choose another data directory") from error
         except OSError as error:
@@ -141,7 +157,12 @@ class Database:
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
         self._readers = Connections(self.engine, KEPT)
-        self._writers = Connections(self.engine.execution_options(davstore_begin="BEGIN IMMEDIATE"), KEPT)
+        self._writers = Connections(self.engine, 1)
+        self._checkpoints = Checkpoints(file)
+        self._embedded = Writers(
+            self._writers.take, self._writers.give_back, others, self._sync, self._checkpoints.count
+        )
+        self._checkpoints.alone = self._embedded.pause
 
     def _open_postgresql(self) -> None:
         commit = "on" if self.durability == "fsync" else "off"
@@ -160,47 +181,54 @@ class Database:
     def read(self) -> Generator[Transaction]:
         """A consistent snapshot. Never wait for a socket inside."""
         with translated(), self._readers.lent() as connection, connection.begin() as transaction:
-            yield Transaction(connection)
+            yield self._transaction(connection)
             transaction.rollback()
 
     @contextmanager
-    def write(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
+    def write(self, *buckets: BucketId, durable: bool = True, brief: bool = False) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns.
 
         What need not be `durable` is left to the operating system: it survives a kill, and a power failure only with
-        a durable commit after it: the log keeps their order.
+        a durable commit after it: the log keeps their order. What is `brief` neither lasts nor waits for other threads.
         """
-        with ExitStack() as held, translated():
-            for turn in self._turns_of(buckets):
-                held.enter_context(turn)
+        with translated(), self._turn(buckets, durable=durable, brief=brief) as connection:
+            yield self._transaction(connection)
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        return Transaction(connection, is_heard=bool(self.engine.dispatch.before_cursor_execute))
+
+    @property
+    def has_one_writer(self) -> bool:
+        """Whichever bucket it is of."""
+        return self._embedded is not None
+
+    def _turn(self, buckets: tuple[BucketId, ...], *, durable: bool, brief: bool) -> AbstractContextManager[Connection]:
+        if self._embedded:
+            return self._embedded.turn(durable=durable, brief=brief)
+        return self._turn_among(buckets, durable=durable)
+
+    @contextmanager
+    def _turn_among(self, buckets: tuple[BucketId, ...], *, durable: bool) -> Generator[Connection]:
+        """PostgreSQL's. Threads wait for one another before they take a connection, which a reader may need."""
+        with ExitStack() as held:
+            for bucket in _in_order(buckets):
+                held.enter_context(self._turns.setdefault(bucket, Lock()))
             with self._writers.lent() as connection, connection.begin() as work:
-                if not self._queue:
-                    _take_turns(connection, buckets, durable=durable)
-                yield Transaction(connection)
+                _take_turns(connection, buckets, durable=durable)
+                yield connection
                 self._commit(connection, work)
-            held.close()
-            if durable and self._sync:
-                self._sync()
 
     def sync(self) -> None:
         """Everything committed before is on disk, with durability "fsync"."""
         if self._sync:
             self._sync()
-        elif not self._queue:
+        elif not self._embedded:
             with self.write() as tx:
                 tx.execute(text("SELECT txid_current()"))
 
-    def _turns_of(self, buckets: tuple[BucketId, ...]) -> Sequence[AbstractContextManager[object]]:
-        """What a writer waits for before it takes a connection, which a reader may need meanwhile."""
-        if self._queue:
-            return [self._queue]
-        return [self._turns.setdefault(bucket, Lock()) for bucket in _in_order(buckets)]
-
     def _commit(self, connection: Connection, work: RootTransaction) -> None:
         """Where the connection breaks before the answer comes, PostgreSQL is asked what became of the transaction."""
-        number = (
-            None if self._queue else connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
-        )
+        number = connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
         try:
             work.commit()
         except BaseException as error:
@@ -230,12 +258,10 @@ class Database:
             raise StorageUnavailable("the database", str(error)) from error
 
     def close(self) -> None:
-        self._readers.close()
-        self._writers.close()
-        self.engine.dispose()
-        for part in (self._queue, self._sync, self._watch):
+        for part in (self._checkpoints, self._readers, self._writers, self._embedded, self._sync, self._watch):
             if part:
                 part.close()
+        self.engine.dispose()
 
 
 class Connections:
@@ -248,22 +274,25 @@ class Connections:
 
     @contextmanager
     def lent(self) -> Generator[Connection]:
-        connection = self._taken()
+        connection = self.take()
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
-        if len(self._idle) < self._kept:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self.give_back(connection)
 
-    def _taken(self) -> Connection:
+    def take(self) -> Connection:
         try:
             return self._idle.pop()
         except IndexError:
             return self._engine.connect()
+
+    def give_back(self, connection: Connection) -> None:
+        if len(self._idle) < self._kept:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def close(self) -> None:
         while self._idle:
@@ -277,19 +306,21 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "foreign_keys = ON",
         "temp_store = MEMORY",
         "cache_size = -16000",
-        "wal_autocheckpoint = 4000",
+        f"wal_autocheckpoint = {LONGEST_LOG}",
     ):
         connection.cursor().execute(f"PRAGMA {pragma}")
     connection.create_function("uuid7", 0, uids.fresh)
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    command = connection.get_execution_options().get("davstore_begin", "BEGIN")
+    """A writer has begun already."""
     driver: Any = connection.connection.driver_connection
+    if driver.in_transaction:
+        return
     try:
-        driver.execute(command)
+        driver.execute("BEGIN")
     except sqlite3.Error as error:
-        raise refusal(command, (), error, connection.dialect) from error
+        raise refusal("BEGIN", (), error, connection.dialect) from error
 
 
 def _take_turns(connection: Connection, buckets: tuple[BucketId, ...], *, durable: bool) -> None:
@@ -303,26 +334,32 @@ def _in_order(buckets: tuple[BucketId, ...]) -> list[BucketId]:
     return sorted(set(buckets or (NO_BUCKET,)))
 
 
-@contextmanager
-def translated() -> Generator[None]:
+class translated:  # noqa: N801 - a context manager, as in contextlib
     """Driver failures in the store's words; broken constraints and wrong statements are ours, and pass as they are."""
-    try:
-        yield
-    except DBAPIError as error:
-        code = _code(error.orig)
-        if code in DISK_FULL:
-            raise StorageFull("the database", "has no room left on its disk") from error
-        if code in DAMAGED:
-            raise Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup") from error
-        if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
-            raise
-        raise StorageUnavailable("the database", " ".join(str(error.orig).split())) from error
-    except PoolTimeout as error:
-        raise StorageUnavailable("the database", "every connection is in use") from error
-    except UnsyncedLog as error:
-        raise StorageUnavailable(
-            "the database", f"its log cannot be written to disk ({error}); restart once the disk is well"
-        ) from error
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, DBAPIError | PoolTimeout | UnsyncedLog) and (told := _told(error)):
+            raise told from error
+
+
+def _told(error: DBAPIError | PoolTimeout | UnsyncedLog) -> Refusal | None:
+    if isinstance(error, PoolTimeout):
+        return StorageUnavailable("the database", "every connection is in use")
+    if isinstance(error, UnsyncedLog):
+        remedy = "restart once the disk is well"
+        return StorageUnavailable("the database", f"its log cannot be written to disk ({error}); {remedy}")
+    code = _code(error.orig)
+    if code in DISK_FULL:
+        return StorageFull("the database", "has no room left on its disk")
+    if code in DAMAGED:
+        return Corrupt("the database", f"is damaged ({error.orig}); restore it from a backup")
+    if code in MISTAKES or isinstance(error, IntegrityError | ProgrammingError | DataError):
+        return None
+    return StorageUnavailable("the database", " ".join(str(error.orig).split()))
 
 
 def _code(error: BaseException | None) -> str:

@@ -42,24 +42,28 @@ def write(
     assert here.parent
     media_type = media.type_of(path[-1], declared, content)
     media.admit(here.bucket, path, media_type, content.size)
+    if content.data is not None:
+        media.admit_bytes(here.bucket, path, media_type, content)
     old = here.node
     seq = buckets.advance(tx, here.bucket, 0 if old else 1, content.size - (old.size if old else 0))
-    object_id = objects.adopt(tx, here.bucket, content, blob)
-    pictures.want(tx, here.bucket, object_id, media_type, content.size)
+    kept = objects.adopt(tx, here.bucket, content, blob)
+    pictures.want(tx, here.bucket, kept.id, media_type, content.size)
     at = tx.now if modified is None else modified
     expires = buckets.expiry(tx, here.bucket, lifetime)
     if old:
         versions.replace_content(
-            tx, old, object_id, content.size, media_type, at, author=caller.name, seq=seq, expires=expires
+            tx, old, kept.id, content.size, media_type, at, author=caller.name, seq=seq, expires=expires
         )
-        node = old.id
-    else:
-        values = {
-            "object": object_id,
-            "size": content.size,
-            "media_type": media_type,
-            "modified": at,
-            "expires": expires,
-        }
-        node = tree.add(tx, here.bucket.id, here.parent, path[-1], seq, kind=Kind.FILE, author=caller.name, **values)
-    return Outcome(tree.reread(tx, node, here.path), created=old is None)
+        return Outcome(tree.reread(tx, old.id, here.path), created=False)
+    node = tree.added(
+        *(tx, here.bucket.id, here.parent, here.path, seq),
+        kind=Kind.FILE,
+        vouched=(kept.uid, kept.content),
+        object=kept.id,
+        size=content.size,
+        media_type=media_type,
+        author=caller.name,
+        modified=at,
+        expires=expires,
+    )
+    return Outcome(node, created=True)

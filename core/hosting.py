@@ -92,7 +92,7 @@ class HostObjects:
             def attempt() -> str:
                 blob = self.contents.publish(home, content)
                 with self.database.write(home.id) as tx:
-                    made = objects.adopt(tx, home, content, blob)
+                    made = objects.adopt(tx, home, content, blob).id
                     untold = (object_rows.c.id == made) & object_rows.c.metadata.is_(None)
                     told = {**(metadata or {}), MEDIA_TYPE: media_type}
                     tx.execute(update(object_rows).where(untold).values(metadata=told))

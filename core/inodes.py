@@ -244,7 +244,7 @@ class Inodes:
                     raise NotFound("", "was removed")
                 media.admit(bucket, (bucket.name,), file.media_type, content.size)
                 seq = buckets.advance(tx, bucket, size=content.size - file.size)
-                adopted = objects.adopt(tx, bucket, content, blob)
+                adopted = objects.adopt(tx, bucket, content, blob).id
                 pictures.want(tx, bucket, adopted, file.media_type, content.size)
                 if kept is not None:
                     unpublished.forget(tx, kept)
@@ -353,4 +353,4 @@ class Inodes:
             check_unlocked(tx, self._caller, node)
 
     def _empty(self, tx: Transaction, bucket: Bucket) -> ObjectId:
-        return objects.adopt(tx, bucket, Sealed(EMPTY, 0, b"", None, {}), None)
+        return objects.adopt(tx, bucket, Sealed(EMPTY, 0, b"", None, {}), None).id

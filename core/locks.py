@@ -116,18 +116,25 @@ def _inside(tx: Transaction, top: NodeId) -> list[Lock]:
     return [_lock(tx, row, path_of(tx, row.node) or ()) for row in rows]
 
 
-def acquire(tx: Transaction, caller: Caller, place: Place, request: LockRequest, timeout: int) -> Lock:
-    """A new lock on the node at `place`. Raises LockConflict where another lock excludes it."""
+def acquire(
+    tx: Transaction, caller: Caller, place: Place, request: LockRequest, timeout: int
+) -> tuple[Lock, tuple[Lock, ...]]:
+    """A new lock on the node at `place`, and those that covered it before, newest first.
+
+    Raises LockConflict where another lock excludes it.
+    """
     assert place.node
     is_deep = request.infinite and place.node.is_collection
-    others = (*covering(tx, place), *(_inside(tx, place.node.id) if is_deep else ()))
+    above = covering(tx, place) if place.may_be_locked else ()
+    others = (*above, *(_inside(tx, place.node.id) if is_deep and place.may_be_locked else ()))
     exclusive = request.scope is Scope.EXCLUSIVE
     against = {lock.root for lock in others if exclusive or lock.scope is Scope.EXCLUSIVE}
     if against:
         raise LockConflict(sorted(against))
     if len({lock.token for lock in others if lock.root == place.path}) >= MOST_SHARED:
         raise LockConflict([place.path], f"{MOST_SHARED} shared locks are on it")
-    tx.count(_EXPIRED, {"now": tx.now, "bucket": place.bucket.id})
+    if place.may_be_locked:
+        tx.count(_EXPIRED, {"now": tx.now, "bucket": place.bucket.id})
     values: dict[str, Any] = {
         "token": uuid4().urn,
         "infinite": request.infinite,
@@ -137,7 +144,7 @@ def acquire(tx: Transaction, caller: Caller, place: Place, request: LockRequest,
         "expires": tx.now + timeout,
     }
     tx.count(_INSERT, {"node": place.node.id, "exclusive": exclusive, "created": tx.now, **values})
-    return Lock(root=place.path, scope=request.scope, remaining=timeout, **values)
+    return Lock(root=place.path, scope=request.scope, remaining=timeout, **values), above
 
 
 def refresh(

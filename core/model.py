@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal, NewType, Protocol
+from typing import Literal, NamedTuple, NewType, Protocol
 
 BucketId = NewType("BucketId", int)
 NodeId = NewType("NodeId", int)
@@ -205,6 +205,16 @@ class Lock:
     expires: Instant
     remaining: int = 0
     """Nanoseconds left at the time of reading, by the database's clock."""
+
+
+class Granted(NamedTuple):
+    """What a LOCK gives. `created`: an empty file was made for it (RFC 4918, section 7.3)."""
+
+    lock: Lock
+    created: bool
+    others: tuple[Lock, ...]
+    """Those that cover the resource besides."""
+    is_collection: bool
 
 
 @dataclass(frozen=True, slots=True)

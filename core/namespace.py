@@ -5,17 +5,15 @@ raise StorageUnavailable; the other refusals are named where they are not plain 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import BinaryIO
-
-from sqlalchemy import update
+from typing import Any, BinaryIO
 
 from . import (
+    attributes,
     buckets,
     crossing,
-    documents,
     files,
     guards,
     listings,
@@ -42,12 +40,12 @@ from .guards import Situation
 from .listings import Members
 from .model import (
     ANYTHING,
-    FOREVER,
     Bucket,
     BucketId,
     Caller,
     Digest,
     Expect,
+    Granted,
     Instant,
     Kind,
     Lock,
@@ -65,7 +63,6 @@ from .model import (
 from .objects import BlobNeeded
 from .pictures import Picture
 from .places import Place
-from .schema import nodes
 from .staging import Draft, Sealable, Sealed
 
 PAGE = 1000
@@ -187,6 +184,9 @@ class Namespace:
         content = draft.seal()
 
         def attempt() -> Outcome:
+            if content.data is not None:
+                with suppress(BlobNeeded), self._write(path) as tx:
+                    return files.write(tx, self.caller, path, content, None, media_type, modified, expect, expires)
             bucket = self._home(path)
             media.admit_bytes(bucket, path, media.type_of(path[-1], media_type, content), content)
             blob = self.contents.publish(bucket, content)
@@ -223,7 +223,7 @@ class Namespace:
     def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
         """Raises AlreadyExists, NoParent."""
         guards.writable(path, self.caller, deep=0)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
             if not path or (len(path) == 1 and buckets.find(tx, path[0])):
                 raise AlreadyExists(path)
@@ -235,14 +235,14 @@ class Namespace:
             locks.require(tx, self.caller, expect, place, member=True)
             assert place.parent
             seq = buckets.advance(tx, place.bucket)
-            values = {"mode": 0o755, "author": self.caller.name} | ({} if modified is None else {"modified": modified})
-            node = tree.add(tx, place.bucket.id, place.parent, path[-1], seq, kind=Kind.COLLECTION, **values)
-            return tree.reread(tx, node, place.path)
+            made: dict[str, Any] = {"mode": 0o755, "author": self.caller.name}
+            made |= {} if modified is None else {"modified": modified}
+            return tree.added(tx, place.bucket.id, place.parent, place.path, seq, kind=Kind.COLLECTION, **made)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
         """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""
         guards.writable(path, self.caller, deep=0)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
             place = guards.source(tx, self.caller, path) if path else None
             if place is None or place.parent is None:
@@ -335,47 +335,37 @@ class Namespace:
     ) -> Node:
         """All changes in order, or none. `executable` sets the x bits, `expires` when a file goes, or FOREVER."""
         guards.writable(path, self.caller, deep=1)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
             place = guards.source(tx, self.caller, path)
             assert place.node
             guards.changeable(place, self.caller)
             locks.require(tx, self.caller, expect, place)
             seq = buckets.advance(tx, place.bucket)
-            properties.apply(tx, place.node.id, changes)
-            relocation.set_modified(tx, place.node.id, modified)
-            if executable is not None:
-                relocation.set_executable(tx, place.node.id, executable)
-            values: dict[str, object] = {"seq": seq, "changed": tx.now}
-            if expires is not None and place.node.kind is Kind.FILE:
-                values["expires"] = None if expires == FOREVER else expires
-            if rules:
-                values |= documents.ruled(tx, place, self.caller, rules)
-            tx.execute(update(nodes).where(nodes.c.id == place.node.id).values(**values))
-            return tree.reread(tx, place.node.id, place.path)
+            wanted = attributes.Change(changes, modified, executable, expires, rules)
+            return attributes.change(tx, self.caller, place, seq, wanted)
 
-    def lock(self, path: Path, request: LockRequest, *, expect: Expect = ANYTHING) -> tuple[Lock, bool]:
-        """A new lock, and whether an empty file was made for it (RFC 4918, section 7.3). Raises LockConflict."""
+    def lock(self, path: Path, request: LockRequest, *, expect: Expect = ANYTHING) -> Granted:
+        """A new lock. Raises LockConflict."""
         guards.writable(path, self.caller, deep=1)
         timeout = min(request.timeout or self.lock_limits.default, self.lock_limits.longest)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
             is_top = len(path) == 1
             place = Situation(tx, self.caller).place(path) if is_top else guards.target(tx, self.caller, path)
             created = place.node is None
             if created:
                 locks.require(tx, self.caller, expect, place, member=True)
-                with self.contents.draft(place.bucket) as empty:
-                    made = files.write(
-                        tx, self.caller, place.path, empty.seal(), None, "", None, replace(expect, check=None)
-                    )
+                within = replace(expect, check=None)
+                made = files.write(tx, self.caller, place.path, Sealed.of(b""), None, "", None, within)
                 place = replace(place, node=made.node)
-            return locks.acquire(tx, self.caller, place, request, timeout), created
+            lock, others = locks.acquire(tx, self.caller, place, request, timeout)
+            return Granted(lock, created, others, place.node is not None and place.node.is_collection)
 
     def refresh(self, path: Path, timeout: int | None, *, expect: Expect) -> Lock:
         """The submitted lock that covers the path lives on. Raises PreconditionFailed, Forbidden."""
         guards.writable(path, self.caller, deep=1)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
             place = guards.source(tx, self.caller, path)
             return locks.refresh(tx, self.caller, place, expect.tokens, timeout, self.lock_limits.longest)
@@ -383,8 +373,14 @@ class Namespace:
     def unlock(self, path: Path, token: str) -> None:
         """Raises NoSuchLock, Forbidden for another's lock unless the caller is an administrator."""
         guards.writable(path, self.caller, deep=1)
-        with self.database.write(self._bucket(path)) as tx:
+        with self._write(path) as tx:
             locks.release(tx, self.caller, Situation(tx, self.caller).place(path), token)
+
+    def _write(self, path: Path) -> AbstractContextManager[Transaction]:
+        """The only writer of the path's bucket, briefly."""
+        if self.database.has_one_writer:
+            return self.database.write(brief=True)
+        return self.database.write(self._bucket(path), brief=True)
 
     def _home(self, path: Path) -> Bucket:
         with self.database.read() as tx:

@@ -15,7 +15,7 @@ from .staging import Sealed
 _BORN = ("uid", "bucket", "digest", "dedup_key", "size", "storage", "key", "created", "touched")
 _INSERT = Prepared(insert(objects).values({name: bindparam(name) for name in _BORN}).returning(objects.c.id))
 _OF_DIGEST = Prepared(
-    select(objects.c.id, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(
+    select(objects.c.id, objects.c.uid, objects.c.storage, objects.c.key, objects.c.verdict, objects.c.state).where(
         objects.c.bucket == bindparam("bucket"), objects.c.dedup_key == bindparam("digest")
     )
 )
@@ -37,7 +37,15 @@ def known(tx: Transaction, bucket: Bucket, digest: Digest) -> bool:
     return row is not None and _healthy(row)
 
 
-def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> ObjectId:
+class Adopted(NamedTuple):
+    """An object that vouches for a content."""
+
+    id: ObjectId
+    uid: str
+    content: Descriptor
+
+
+def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> Adopted:
     """The bucket's object of this content, inserted, touched, revived or repaired as need be.
 
     `blob` is where the content was published; None where it was thought known or is to be inline. Raises BlobNeeded.
@@ -49,13 +57,13 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
         if blob is not None:
             outbox.give_up(tx, blob.storage, blob.key)
         tx.count(_RENEW, {"wanted": row.id, "at": tx.now})
-        return row.id
-    storage, key = _vouched(tx, bucket, content, blob)
+        return Adopted(row.id, row.uid, Descriptor(content.digest, content.size, row.storage, row.key))
+    vouched = _vouched(tx, bucket, content, blob)
     if row is not None:
         outbox.post(tx, row.storage, row.key)
         repaired = {
-            "storage": storage,
-            "key": key,
+            "storage": vouched.storage,
+            "key": vouched.key,
             "verdict": None,
             "verified": None,
             "touched": tx.now,
@@ -63,19 +71,20 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
             "condemned": None,
         }
         tx.execute(update(objects).where(objects.c.id == row.id).values(**repaired))
-        return row.id
-    return _insert(tx, bucket, content, storage, key)
+        return Adopted(row.id, row.uid, vouched)
+    return _insert(tx, bucket, content, vouched)
 
 
-def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key: str) -> ObjectId:
+def _insert(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor) -> Adopted:
+    uid = uids.fresh()
     made = {
-        "uid": uids.fresh(),
+        "uid": uid,
         "bucket": bucket.id,
         "digest": content.digest,
         "dedup_key": content.digest if bucket.dedup else None,
         "size": content.size,
-        "storage": storage,
-        "key": key,
+        "storage": blob.storage,
+        "key": blob.key,
         "created": tx.now,
         "touched": tx.now,
     }
@@ -83,19 +92,19 @@ def _insert(tx: Transaction, bucket: Bucket, content: Sealed, storage: str, key:
     others = {name: value for name, value in content.digests.items() if name in {"sha1", "md5"}}
     if others:
         tx.execute(insert(digests).values(object=made_id, **others))
-    return made_id
+    return Adopted(made_id, uid, blob)
 
 
-def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> tuple[str, str]:
+def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None) -> Descriptor:
     if blob is not None:
         if not outbox.take_back(tx, blob.storage, blob.key):
             raise BlobNeeded
-        return blob.storage, blob.key
+        return blob
     if not is_inline(bucket, content) or content.data is None:
         raise BlobNeeded
-    key = blob_key(bucket, content.digest)
+    key = inline_key(bucket)
     insert_inline(tx, key, content.data)
-    return INLINE, key
+    return Descriptor(content.digest, content.size, INLINE, key)
 
 
 def is_inline(bucket: Bucket, content: Sealed) -> bool:
@@ -108,6 +117,11 @@ def blob_key(bucket: Bucket, digest: Digest) -> str:
     return f"{bucket.name}/{digest[:2]}/{digest[2:4]}/{digest}.{uids.fresh()}"
 
 
+def inline_key(bucket: Bucket) -> str:
+    """As `blob_key`, in the order in which they are made, so that the indexes of such keys grow at their ends."""
+    return f"{bucket.name}/{uids.fresh()}"
+
+
 def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "_Known | None":
     row = tx.first(_OF_DIGEST, {"bucket": bucket.id, "digest": digest}) if bucket.dedup else None
     return None if row is None else _Known(*row)
@@ -115,6 +129,7 @@ def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "_Known | Non
 
 class _Known(NamedTuple):
     id: ObjectId
+    uid: str
     storage: str
     key: str
     verdict: str | None

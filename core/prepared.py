@@ -4,10 +4,11 @@ SQLAlchemy's own way from a statement to its rows takes several times as long as
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Select, Update
+from sqlalchemy import JSON, Delete, Insert, Select, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
@@ -18,28 +19,21 @@ Convert = Callable[[Any], Any]
 
 
 class Prepared:
-    """A statement of tables and named parameters, all of which each execution gives.
-
-    Whoever listens to the engine's events hears of it, by SQLAlchemy's own way.
-    """
+    """A statement of tables and named parameters, all of which each execution gives."""
 
     def __init__(self, statement: Statement) -> None:
         self.statement = statement
         self._compiled: dict[str, _Compiled] = {}
 
-    def rows(self, connection: Connection, parameters: Parameters) -> Sequence[Sequence[Any]]:
-        """What it gives: of a SELECT, or by RETURNING."""
-        if connection.dispatch.before_cursor_execute:
-            return connection.execute(self.statement, parameters).all()
-        compiled = self._on(connection.dialect)
-        rows = compiled.execute(connection, parameters).fetchall()
+    def rows(self, driver: Any, dialect: Dialect, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        """What it gives: of a SELECT, or by RETURNING. `driver` is the driver's own connection."""
+        compiled = self._on(dialect)
+        rows = compiled.execute(driver, parameters).fetchall()
         return compiled.converted(rows) if compiled.conversions else rows
 
-    def count(self, connection: Connection, parameters: Parameters) -> int:
+    def count(self, driver: Any, dialect: Dialect, parameters: Parameters) -> int:
         """How many rows it changed."""
-        if connection.dispatch.before_cursor_execute:
-            return connection.execute(self.statement, parameters).rowcount
-        return self._on(connection.dialect).execute(connection, parameters).rowcount
+        return self._on(dialect).execute(driver, parameters).rowcount
 
     def _on(self, dialect: Dialect) -> "_Compiled":
         compiled = self._compiled.get(dialect.name)
@@ -60,9 +54,8 @@ class _Compiled:
         both = ((n, _from_driver(column.type, dialect)) for n, column in enumerate(columns))
         self.conversions = [(n, convert) for n, convert in both if convert]
 
-    def execute(self, connection: Connection, parameters: Parameters) -> Any:
+    def execute(self, driver: Any, parameters: Parameters) -> Any:
         arguments = self._arguments(parameters)
-        driver: Any = connection.connection.driver_connection
         try:
             return driver.execute(self._sql, arguments)
         except self._dialect.loaded_dbapi.Error as error:
@@ -112,7 +105,9 @@ def _in_order(names: Sequence[str]) -> Callable[[Parameters], Sequence[Any]]:
 
 
 def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+    """What JSON says is the same few things again and again; nobody may change what it gives."""
+    convert = kind.dialect_impl(dialect).result_processor(dialect, None)
+    return lru_cache(convert) if convert and isinstance(kind, JSON) else convert
 
 
 def _to_driver(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import and_, bindparam, delete, func, insert, select
 
 from .database import Transaction
 from .errors import TooLarge
@@ -12,7 +12,16 @@ from .prepared import Prepared
 from .schema import dead_properties, names
 
 MOST = 1 << 20
-"""Characters of XML that one node keeps."""
+"""Characters of XML that one node keeps. Listings hold those of a page of nodes in memory."""
+_KEY = ("node", "namespace", "name")
+_HERE = and_(*(dead_properties.c[name] == bindparam(f"{name}_") for name in _KEY))
+_REMOVE = Prepared(delete(dead_properties).where(_HERE))
+_INSERT = Prepared(insert(dead_properties).values({name: bindparam(name) for name in (*_KEY, "xml")}))
+_SIZE = Prepared(
+    select(func.coalesce(func.sum(func.length(dead_properties.c.xml)), 0)).where(
+        dead_properties.c.node == bindparam("wanted")
+    )
+)
 _OF = select(dead_properties).where(dead_properties.c.node.in_(bindparam("wanted", expanding=True)))
 _OF_ONE = Prepared(select(dead_properties).where(dead_properties.c.node == bindparam("wanted")))
 _OF_MEMBERS = Prepared(
@@ -48,20 +57,11 @@ def _by_node(rows: Iterable[Sequence[Any]]) -> dict[NodeId, dict[PropertyName, s
 def apply(tx: Transaction, node: NodeId, changes: Sequence[PropertyChange]) -> None:
     """In order, so that a later change of the same property wins (RFC 4918, section 9.2). Raises TooLarge."""
     for change in changes:
-        here = (
-            (dead_properties.c.node == node)
-            & (dead_properties.c.namespace == change.name.namespace)
-            & (dead_properties.c.name == change.name.name)
-        )
-        tx.execute(delete(dead_properties).where(here))
+        namespace, name = change.name.namespace, change.name.name
+        tx.count(_REMOVE, {"node_": node, "namespace_": namespace, "name_": name})
         if change.xml is not None:
-            tx.execute(
-                insert(dead_properties).values(
-                    node=node, namespace=change.name.namespace, name=change.name.name, xml=change.xml
-                )
-            )
-    kept = select(func.coalesce(func.sum(func.length(dead_properties.c.xml)), 0)).where(dead_properties.c.node == node)
-    if any(change.xml for change in changes) and tx.scalar(kept) > MOST:
+            tx.count(_INSERT, {"node": node, "namespace": namespace, "name": name, "xml": change.xml})
+    if any(change.xml for change in changes) and tx.rows(_SIZE, {"wanted": node})[0][0] > MOST:
         raise TooLarge(reason=f"its properties would take more than {MOST} characters")
 
 

@@ -272,7 +272,7 @@ def _keep(
         before = tx.scalar(delete(renditions).where(its).returning(renditions.c.object))
         if before is not None:
             objects.touch(tx, before)
-        made_id = objects.adopt(tx, bucket, content, blob)
+        made_id = objects.adopt(tx, bucket, content, blob).id
         row = {"source": source, "preset": each.key, "object": made_id, "width": made.width, "height": made.height}
         tx.execute(insert(renditions).values(**row))
     pictures.finish(tx, source, Picture(answer.width, answer.height, answer.reason), everything=everything)

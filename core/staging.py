@@ -84,6 +84,14 @@ class Sealed:
     start: bytes | None = field(default=None, repr=False)
     """The first bytes of a file, where they are known: as `head`."""
 
+    @classmethod
+    def of(cls, data: bytes, also: Sequence[str] = ()) -> Self:
+        """A content that is here as a whole. `also` names digests to make besides SHA-256, as in `Staging.draft`."""
+        hashing = Hashing(also)
+        hashing.update(data)
+        digests = hashing.hexdigests()
+        return cls(Digest(digests["sha256"]), len(data), data, None, digests)
+
     @property
     def head(self) -> bytes:
         """The first bytes, enough to tell a type. Raises StorageUnavailable."""

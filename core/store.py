@@ -61,6 +61,7 @@ class Store:
     contents: Contents
     registry: Registry
     renditions: Renditions
+    lock_limits: LockLimits
 
     @property
     def accounts(self) -> Accounts:
@@ -76,10 +77,7 @@ class Store:
         return Uploads(self.database, self.contents, caller, nanoseconds(self.settings.uploads.lifetime))
 
     def namespace(self, caller: Caller) -> Namespace:
-        limits = LockLimits(
-            _nanoseconds(self.settings.locks.default_timeout), _nanoseconds(self.settings.locks.max_timeout)
-        )
-        return Namespace(self.database, self.contents, limits, caller)
+        return Namespace(self.database, self.contents, self.lock_limits, caller)
 
     def inodes(self, caller: Caller) -> Inodes:
         return Inodes(self.database, self.contents, caller)
@@ -302,7 +300,9 @@ def _opened(settings: Settings, database: Database) -> Store:
     contents = Contents(database, stores, {name: stagings[store.staging] for name, store in stores.items()})
     _make_buckets(database, settings)
     renditions = _renditions(database, contents, settings)
-    return Store(settings, database, contents, _registry(database, settings), renditions)
+    chosen = settings.locks
+    limits = LockLimits(_nanoseconds(chosen.default_timeout), _nanoseconds(chosen.max_timeout))
+    return Store(settings, database, contents, _registry(database, settings), renditions, limits)
 
 
 def _make_buckets(database: Database, settings: Settings) -> None:

@@ -27,18 +27,21 @@ from .paths import folded
 from .prepared import Prepared
 from .schema import buckets, names, nodes, objects
 
+_OWN = (
+    *("id", "uid", "bucket", "kind", "size", "media_type", "created", "modified", "seq", "mode"),
+    *("uid_number", "gid_number", "links", "target", "owner", "visibility", "is_local", "expires", "object"),
+)
+
 
 def columns_of(node: FromClause, content: FromClause) -> tuple[ColumnElement[Any], ...]:
     """What `read` takes, of a node's and its object's row."""
-    own = ("id", "uid", "bucket", "kind", "size", "media_type", "created", "modified", "seq", "mode")
-    rest = ("uid_number", "gid_number", "links", "target", "owner", "visibility", "is_local", "expires", "object")
     of_object = (
         content.c.uid.label("object_uid"),
         content.c.digest,
         content.c.storage,
         content.c.key.label("blob_key"),
     )
-    return (*(node.c[name] for name in (*own, *rest)), *of_object)
+    return (*(node.c[name] for name in _OWN), *of_object)
 
 
 _COLUMNS = columns_of(nodes, objects)
@@ -192,14 +195,31 @@ def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
 
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, *, kind: Kind, **values: Any) -> NodeId:
     """A new node under a name that is free."""
+    return added(tx, bucket, parent, (name,), seq, kind=kind, **values).id
+
+
+def added(
+    tx: Transaction,
+    bucket: BucketId,
+    parent: NodeId,
+    path: Path,
+    seq: int,
+    *,
+    kind: Kind,
+    vouched: tuple[str, Descriptor] | None = None,
+    **values: Any,
+) -> Node:
+    """As `add`, for a path; gives the node. `vouched` are the uid and the content of its object."""
     now = tx.now
     made = {"created": now, "modified": now, **_NEW, **values}
     made |= {"uid": uids.fresh(), "bucket": bucket, "kind": kind.value, "seq": seq, "changed": now}
     assert len(made) == len(_NEW) + len(_STAMPED)
-    ((node,),) = tx.rows(_ADD, made)
-    link(tx, parent, name, node)
+    ((made["id"],),) = tx.rows(_ADD, made)
+    link(tx, parent, path[-1], made["id"])
     mark_changed(tx, parent, seq)
-    return node
+    uid, content = vouched or ("", None)
+    of_object = (uid, content.digest, content.storage, content.key) if content else (uid, None, None, None)
+    return read((*map(made.get, _OWN), *of_object), path)
 
 
 def link(tx: Transaction, parent: NodeId, name: str, node: NodeId) -> None:
@@ -224,9 +244,14 @@ def rename(
     """The node's name in one collection becomes another, there or elsewhere."""
     named = {"new_parent": parent, "new_name": name, "new_key": folded(name)}
     tx.count(_RENAME, {"parent_": old_parent, "name_": old_name, **named})
-    tx.count(_CHANGED, {"wanted": node, "at": tx.now, "now_seq": seq})
+    touch(tx, node, seq)
     for collection in {old_parent, parent}:
         mark_changed(tx, collection, seq)
+
+
+def touch(tx: Transaction, node: NodeId, seq: int) -> None:
+    """Something of the node changed, but not its content."""
+    tx.count(_CHANGED, {"wanted": node, "at": tx.now, "now_seq": seq})
 
 
 def mark_changed(tx: Transaction, collection: NodeId, seq: int) -> None:

@@ -5,8 +5,13 @@ import fcntl
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
+
+COMMITS = 250
+"""After so many there is something to move from the log to the file: some 4,000 pages."""
+CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 class Watch:
@@ -30,29 +35,64 @@ class UnsyncedLog(Exception):
     """The log could not be written to disk."""
 
 
-class WriterQueue:
-    """A lock over threads and processes."""
+class FileLock:
+    """A lock over processes, as a queue in the kernel. The threads of one take turns before."""
 
     def __init__(self, file: Path) -> None:
-        self._threads = threading.Lock()
-        self._lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-        except BaseException:
-            self._threads.release()
-            raise
+    def acquire(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        self._threads.release()
+    def release(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._lock)
+        os.close(self._file)
+
+
+class Checkpoints:
+    """What was committed goes from the log to the file in a thread of its own.
+
+    Most of it while others write; what they add meanwhile is little, and moved when it is nobody's turn (`alone`), so
+    that the log begins anew. One that stays short is overwritten, which is synced in half the time of one that grows.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.alone: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._file = file
+        self._commits = 0
+        self._due = threading.Event()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def count(self) -> None:
+        """Something was committed. Called by one writer at a time."""
+        self._commits += 1
+        if self._commits < COMMITS:
+            return
+        self._commits = 0
+        self._due.set()
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="davstore-checkpoints", daemon=True)
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+
+    def _run(self) -> None:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
+            while self._due.wait() and not self._is_closed:
+                self._due.clear()
+                with suppress(sqlite3.Error, OSError):
+                    connection.execute(CHECKPOINT)
+                    with self.alone():
+                        connection.execute(CHECKPOINT)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._due.set()
+        if self._thread:
+            self._thread.join()
 
 
 class SharedSync:

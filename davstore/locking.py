@@ -1,6 +1,7 @@
 """LOCK and UNLOCK (RFC 4918, sections 9.10 and 9.11)."""
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_REQUEST_ENTITY_TOO_LARGE, DAVError
@@ -31,13 +32,14 @@ def lock(request: Request) -> Response:
         return _refreshed(request)
     wanted = _wanted(request, lockinfo)
     try:
-        granted, created = request.namespace.lock(request.path, wanted, expect=request.expect)
+        granted = request.namespace.lock(request.path, wanted, expect=request.expect)
     except LockConflict as conflict:
         if all(within(root, request.path) and root != request.path for root in conflict.roots):
             return _refused_below(request, conflict.roots)
         raise
-    status = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return _described(request, granted, status, [("Lock-Token", f"<{granted.token}>")])
+    status = HTTPStatus.CREATED if granted.created else HTTPStatus.OK
+    header = ("Lock-Token", f"<{granted.lock.token}>")
+    return _described(request, [granted.lock, *granted.others], granted.is_collection, status, [header])
 
 
 def unlock(request: Request) -> Response:
@@ -55,7 +57,10 @@ def _refreshed(request: Request) -> Response:
     if not request.expect.tokens:
         raise DAVError(HTTP_BAD_REQUEST, "LOCK has a lockinfo, or names the lock to refresh in an If header")
     granted = request.namespace.refresh(request.path, _timeout(request), expect=request.expect)
-    return _described(request, granted, HTTPStatus.OK)
+    node = request.namespace.find(request.path)
+    others = request.namespace.locks([node]).get(node.id, ()) if node else ()
+    locks = [granted, *(other for other in others if other.token != granted.token)]
+    return _described(request, locks, node is not None and node.is_collection, HTTPStatus.OK)
 
 
 def _wanted(request: Request, lockinfo: Element) -> LockRequest:
@@ -88,12 +93,10 @@ def _timeout(request: Request) -> int | None:
     return None
 
 
-def _described(request: Request, granted: Lock, status: HTTPStatus, headers: Headers | None = None) -> Response:
-    """The locks of the resource, this one first: many clients take the first token they see."""
-    node = request.namespace.find(request.path)
-    others = request.namespace.locks([node]).get(node.id, ()) if node else ()
-    locks = [granted, *(other for other in others if other.token != granted.token)]
-    is_collection = node is not None and node.is_collection
+def _described(
+    request: Request, locks: Sequence[Lock], is_collection: bool, status: HTTPStatus, headers: Headers | None = None
+) -> Response:
+    """The locks of the resource, the granted one first: many clients take the first token they see."""
     active = "".join(activelock(each, request.path, is_collection, request.href) for each in locks)
     body = f'{xml.DECLARATION}<D:prop xmlns:D="DAV:"><D:lockdiscovery>{active}</D:lockdiscovery></D:prop>'
     return Response(status, [("Content-Type", xml.CONTENT_TYPE), *(headers or [])], (body.encode(),))

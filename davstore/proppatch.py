@@ -20,6 +20,8 @@ EXECUTABLE = PropertyName(APACHE, "executable")
 EXPIRES = PropertyName(DAVSTORE, "expires")
 VISIBILITY = PropertyName(DAVSTORE, "visibility")
 IS_LOCAL = PropertyName(DAVSTORE, "is-local")
+ACTIVE = frozenset({EXECUTABLE, EXPIRES, VISIBILITY, IS_LOCAL})
+"""Those that do something."""
 LIVE_TIMES = frozenset({PropertyName(DAV, "getlastmodified"), PropertyName(DAV, "lastmodified")})
 """Names of the modification time that are never stored."""
 TIMES = LIVE_TIMES | {WIN32_MODIFIED}
@@ -64,19 +66,19 @@ def handle(request: Request) -> Response:
     Raises NotFound, Locked, PreconditionFailed, DAVError 400 and 413.
     """
     instructions = _instructions(xml.document(request.body(xml.BODY_LIMIT)))
-    node = request.namespace.node(request.path)
+    node = None if all(map(_is_plain, instructions)) else request.namespace.node(request.path)
     patch, problems = Patch([]), dict[PropertyName, Unacceptable]()
     for instruction in instructions:
         try:
-            _apply(instruction, patch, node)
+            _apply(instruction, patch, is_collection=node is not None and node.is_collection)
         except Unacceptable as problem:
             problems[instruction.name] = problem
     names = tuple(dict.fromkeys(instruction.name for instruction in instructions))
-    if problems:
+    if node and problems:
         return _answer(request, node, _refused(names, problems))
     is_windows = all(name.namespace == MICROSOFT for name in names)
     expect = replace(request.expect, as_lock_owner=is_windows)
-    request.namespace.set_properties(
+    changed = request.namespace.set_properties(
         request.path,
         patch.changes,
         modified=patch.modified,
@@ -85,7 +87,7 @@ def handle(request: Request) -> Response:
         rules=patch.rules,
         expect=expect,
     )
-    return _answer(request, node, multistatus.propstat("".join(map(xml.empty, names)), HTTPStatus.OK))
+    return _answer(request, changed, multistatus.propstat("".join(map(xml.empty, names)), HTTPStatus.OK))
 
 
 def _instructions(root: Element | None) -> tuple[Instruction, ...]:
@@ -105,18 +107,24 @@ def _listed(root: Element) -> Iterator[Instruction]:
                 yield Instruction(xml.name_of(element), element if is_set else None)
 
 
-def _apply(instruction: Instruction, patch: Patch, node: Node) -> None:
-    """Raises Unacceptable."""
+def _is_plain(instruction: Instruction) -> bool:
+    """It means something to its client only, so that it is the same for every node."""
+    name = instruction.name
+    return not (name in LIVE or name in TIMES or name in ACTIVE or name.namespace == DAVSTORE)
+
+
+def _apply(instruction: Instruction, patch: Patch, *, is_collection: bool) -> None:
+    """Raises Unacceptable, unless it is plain."""
     name, element = instruction.name, instruction.element
     if element is not None and name in TIMES:
         patch.modified = _time(element)
-    elif element is not None and name == EXECUTABLE and not node.is_collection:
+    elif element is not None and name == EXECUTABLE and not is_collection:
         patch.executable = _flag(element)
-    elif name == EXPIRES and not node.is_collection:
+    elif name == EXPIRES and not is_collection:
         patch.expires = FOREVER if element is None else _time(element)
     elif name == VISIBILITY:
         patch.rules = replace(patch.rules or Rules(), visibility=_visibility(element))
-    elif name == IS_LOCAL and node.is_collection:
+    elif name == IS_LOCAL and is_collection:
         patch.rules = replace(patch.rules or Rules(), is_local=_is_local(element))
     elif name in LIVE or name.namespace == DAVSTORE:
         raise Unacceptable(HTTPStatus.FORBIDDEN, PROTECTED)

@@ -5,6 +5,7 @@ A handler refuses by raising a Refusal of the core, or a DAVError where only HTT
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -60,9 +61,7 @@ class Request:
 
     def header(self, name: str, default: str = "") -> str:
         """The header's value without blanks around it, as Latin-1 text; several fields come joined by commas."""
-        key = name.upper().replace("-", "_")
-        key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
-        return self.environ.get(key, default).strip()
+        return self.environ.get(_key(name), default).strip()
 
     def depth(self, default: str) -> str:
         """`0`, `1` or `infinity`; `1,noroot` counts as 1. Raises DAVError 400."""
@@ -98,6 +97,11 @@ class Request:
             yield block.pop()
         if missing:
             raise IncompleteContent(self.path, f"the body ended {missing} bytes early")
+
+    @property
+    def is_at_hand(self) -> bool:
+        """The whole body was received with the head, or right after; nobody waits to be asked for it."""
+        return bool(self.declared_length) and getattr(self.environ["wsgi.input"], "is_at_hand", False)
 
     def body(self, limit: int) -> bytes:
         """The whole body. Raises DAVError 413 beyond `limit` bytes, IncompleteContent where it ends early."""
@@ -139,6 +143,13 @@ def href(path: Path, *, is_collection: bool = False, prefix: str = "") -> str:
     mount = quote(prefix.rstrip("/").encode("latin-1"), safe="/" + UNQUOTED)
     names = "".join("/" + quote(name.encode(errors="surrogateescape"), safe=UNQUOTED) for name in path)
     return mount + names + ("/" if is_collection or not path else "")
+
+
+@lru_cache
+def _key(name: str) -> str:
+    """A header's name in the environ."""
+    key = name.upper().replace("-", "_")
+    return key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
 
 
 def _length(text: str) -> int:

@@ -7,6 +7,7 @@ from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_MEDIATYPE_NOT_SUPPORTED, DA
 
 from core.errors import IsACollection
 from core.model import SECOND, Digest, Expect, Instant, Node, Outcome, Path
+from core.staging import Sealable, Sealed
 
 from . import conditions, digests
 from .addresses import resolved
@@ -16,6 +17,8 @@ from .lifetimes import lifetime
 from .request import Headers, Request, Response
 
 CREATED, NO_CONTENT = 201, 204
+SMALL = 64 << 10
+"""Bytes of a body that has come with its head, and that is not worth a look at the tree before it is taken."""
 LATEST = 1 << 63
 """Nanoseconds since the epoch that no file time reaches."""
 
@@ -26,18 +29,28 @@ def put(request: Request) -> Response:
         raise IsACollection(request.path, "the URL is a collection's")
     _refuse_partial(request)
     announced, expires = digests.claims(request), lifetime(request)
+    also = sorted({claim.algorithm for claim in announced} - {"sha256"})
+    if request.is_at_hand and (request.declared_length or 0) <= SMALL:
+        return _stored(request, Sealed.of(request.body(SMALL), also), announced, expires)
     namespace, path, expect = request.namespace, request.path, request.expect
     namespace.check_put(path, size=_announced_size(request), media_type=request.header("Content-Type"), expect=expect)
     if known := _without_body(request, announced, expires):
         return _written(known.node, known.created, _modified(request))
-    with namespace.stage(path, also=sorted({claim.algorithm for claim in announced} - {"sha256"})) as draft:
+    with namespace.stage(path, also=also) as draft:
         for block in request.blocks():
             draft.write(block)
             del block
-        digests.verify(announced, draft.seal().digests)
-        modified = _modified(request)
-        media_type = request.header("Content-Type")
-        outcome = namespace.put(path, draft, media_type=media_type, modified=modified, expires=expires, expect=expect)
+        return _stored(request, draft, announced, expires)
+
+
+def _stored(
+    request: Request, content: Sealable, announced: tuple[digests.Claim, ...], expires: Instant | timedelta | None
+) -> Response:
+    digests.verify(announced, content.seal().digests)
+    modified, media_type = _modified(request), request.header("Content-Type")
+    outcome = request.namespace.put(
+        request.path, content, media_type=media_type, modified=modified, expires=expires, expect=request.expect
+    )
     return _written(outcome.node, outcome.created, modified)
 
 

@@ -26,6 +26,8 @@ from .store import Blob, Capability, checked
 PIECE = 1 << 20
 PAGE = 1000
 AFTER_SLASH = "0"
+UID = 36
+"""Characters."""
 
 _length = func.sum(func.length(blob_data.c.data)).label("length")
 _all = blob_data.alias("every")
@@ -154,9 +156,9 @@ def _size(tx: Transaction, row_key: str) -> int | None:
 
 
 def _published(key: str) -> Instant:
-    """When the key was made, which its uid says (RFC 9562, section 5.7); 0 where it says nothing."""
+    """When the key was made, which the uid at its end says (RFC 9562, section 5.7); 0 where it says nothing."""
     try:
-        uid = UUID(key.rpartition(".")[2])
+        uid = UUID(key[-UID:])
     except ValueError:
         return Instant(0)
     return Instant((uid.int >> 80) * 1_000_000) if uid.version == 7 else Instant(0)

@@ -4,7 +4,8 @@ A blob's life: a draft's sealed content is published under a key that no other b
 number of readers, and deleted once, by the outbox of deletions (I8). In between it never changes (I1).
 
 A key is `<bucket>/<d[0:2]>/<d[2:4]>/<digest>.<blob uid>`, d being the digest; any other is refused with InvalidPath
-by stores that make paths of keys. All methods may be called by several threads and processes at once.
+by stores that make paths of keys. That of an inline content, which no store publishes, is `<bucket>/<blob uid>`. All
+methods may be called by several threads and processes at once.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Tokens for a short while, and app passwords until they are taken back."""
 
 import time
+from dataclasses import replace
 from collections.abc import Mapping
 
 import jwt
@@ -53,14 +54,8 @@ def test_a_token_signs_in_to_the_api_and_to_the_drive(alice: Dav, nobody: Dav) -
 
 def test_a_token_ends_after_its_lifetime(opened: Store) -> None:
     server = Server(token_lifetime="1s")  # pyright: ignore[reportArgumentType] - validated
-    opened = type(opened)(
-        opened.settings.model_copy(update={"server": server}),
-        opened.database,
-        opened.contents,
-        opened.registry,
-        opened.renditions,
-    )
-    dav = Dav(application(opened, opened.settings))
+    settings = opened.settings.model_copy(update={"server": server})
+    dav = Dav(application(replace(opened, settings=settings), settings))
     bearer = token(dav.signed_in("alice", PASSWORDS["alice"]))
     assert dav("GET", f"{API}/attachments", authorization=bearer).status == 200
 

@@ -71,9 +71,9 @@ class Points:
             self._mine.done.append(done)
 
     @contextmanager
-    def _writing(self, *buckets: BucketId, durable: bool = True) -> Generator[Transaction]:
+    def _writing(self, *buckets: BucketId, durable: bool = True, brief: bool = False) -> Generator[Transaction]:
         self._mine.done = []
-        with self._write(*buckets, durable=durable) as tx:
+        with self._write(*buckets, durable=durable, brief=brief) as tx:
             yield tx
         self._tell()
 

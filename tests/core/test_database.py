@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
+from core import wal
 from core.database import Database, Transaction
 from core.errors import StorageUnavailable
 from core.model import SECOND, BucketId
@@ -264,3 +265,24 @@ def test_a_server_whose_machine_vanished_is_given_up_within_a_minute(postgres_ur
 
     assert silent[0] + silent[1] * tries <= 60
     assert 0 < unheard <= 60_000
+
+
+def test_what_was_committed_comes_into_the_file_while_others_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wal, "COMMITS", 5)
+    file, names = tmp_path / "davstore.db", set[str]()
+    database = Database(f"sqlite:///{file}")
+    with database.write() as tx:
+        tx.execute(text("CREATE TABLE said (word TEXT)"))
+    before = file.stat().st_size
+
+    deadline = time.monotonic() + 30
+    while file.stat().st_size == before and time.monotonic() < deadline:
+        with database.write() as tx:
+            tx.execute(text("INSERT INTO said VALUES (:word)"), {"word": "x" * 10_000})
+        names |= {thread.name for thread in threading.enumerate()}
+    grown = file.stat().st_size
+    database.close()
+
+    assert grown > before
+    assert "davstore-checkpoints" in names
+    assert "davstore-checkpoints" not in {thread.name for thread in threading.enumerate()}

@@ -101,7 +101,7 @@ def test_a_page_ends_before_its_dead_properties_are_too_many(
 
 
 def test_each_member_has_the_locks_that_cover_it(filled: Namespace) -> None:
-    own, _ = filled.lock((*D, "a"), LockRequest(infinite=False))
+    own = filled.lock((*D, "a"), LockRequest(infinite=False)).lock
 
     found = {node: locks for page in pages(filled, D, 4) for node, locks in (page.locks or {}).items()}
 

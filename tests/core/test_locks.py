@@ -24,7 +24,7 @@ def expire(store: Store) -> None:
     ("wanted", "granted"), [(None, 3600), (60 * SECOND, 60), (24 * 3600 * SECOND, 86_400), (10**18, 86_400)]
 )
 def test_a_timeout_is_granted_up_to_the_longest(ann: Namespace, wanted: int | None, granted: int):
-    lock, created = ann.lock(FILE, LockRequest(timeout=wanted))
+    lock, created, *_ = ann.lock(FILE, LockRequest(timeout=wanted))
 
     assert created
     assert lock.timeout == granted * SECOND
@@ -33,7 +33,7 @@ def test_a_timeout_is_granted_up_to_the_longest(ann: Namespace, wanted: int | No
 
 
 def test_an_expired_lock_is_none(store: Store, ann: Namespace, bob: Namespace):
-    lock, _ = ann.lock(FILE, LockRequest())
+    lock, *_ = ann.lock(FILE, LockRequest())
     expire(store)
 
     assert ann.locks([ann.node(FILE)]) == {}
@@ -59,7 +59,7 @@ def test_a_file_with_an_expired_lock_goes_to_the_trash_and_comes_back(store: Sto
 
 
 def test_a_refresh_counts_from_now(store: Store, ann: Namespace):
-    lock, _ = ann.lock(FILE, LockRequest(timeout=100 * SECOND))
+    lock, *_ = ann.lock(FILE, LockRequest(timeout=100 * SECOND))
     mine = Expect(tokens=frozenset({lock.token}))
 
     assert ann.refresh(FILE, None, expect=mine).remaining == 100 * SECOND
@@ -87,7 +87,7 @@ def test_the_owner_may_pass_without_the_token_where_that_is_said(ann: Namespace,
 def test_a_lock_stays_while_what_holds_it_is_renamed_by_its_holder(store: Store, ann: Namespace):
     """RFC 4918, section 7.7: a lock does not move with what is moved."""
     ann.make_collection(D)
-    lock, _ = ann.lock(INNER, LockRequest())
+    lock, *_ = ann.lock(INNER, LockRequest())
 
     ann.move(D, ("files", "e"), expect=Expect(tokens=frozenset({lock.token})))
 
@@ -95,7 +95,7 @@ def test_a_lock_stays_while_what_holds_it_is_renamed_by_its_holder(store: Store,
 
 
 def test_a_lock_on_a_file_holds_for_what_is_saved_over_it(store: Store, ann: Namespace):
-    lock, _ = ann.lock(FILE, LockRequest())
+    lock, *_ = ann.lock(FILE, LockRequest())
     stores.put(ann, ("files", "new"), b"new")
 
     ann.move(("files", "new"), FILE, expect=Expect(tokens=frozenset({lock.token})))
@@ -104,8 +104,8 @@ def test_a_lock_on_a_file_holds_for_what_is_saved_over_it(store: Store, ann: Nam
 
 
 def test_an_administrator_gives_up_anybodys_lock(store: Store, ann: Namespace):
-    lock, _ = ann.lock(FILE, LockRequest())
-    other, _ = ann.lock(("files", "other"), LockRequest())
+    lock, *_ = ann.lock(FILE, LockRequest())
+    other, *_ = ann.lock(("files", "other"), LockRequest())
 
     store.namespace(Caller("root", admin=True)).unlock(FILE, lock.token)
     store.break_lock(other.token)
@@ -117,7 +117,7 @@ def test_an_administrator_gives_up_anybodys_lock(store: Store, ann: Namespace):
 
 def test_a_lock_is_told_for_all_that_it_covers(ann: Namespace):
     ann.make_collection(D)
-    lock, _ = ann.lock(D, LockRequest())
+    lock, *_ = ann.lock(D, LockRequest())
     stores.put(ann, INNER, b"", Expect(tokens=frozenset({lock.token})))
 
     assert [held.root for held in ann.locks([ann.node(INNER)])[ann.node(INNER).id]] == [D]

@@ -253,7 +253,7 @@ def test_a_lock_stops_all_but_its_holder(lasting: Store, where: str):
 
 
 def test_another_users_lock_can_neither_be_refreshed_nor_given_up(filled: Store):
-    held, _ = filled.namespace(stores.BOB).lock(F, LockRequest())
+    held, *_ = filled.namespace(stores.BOB).lock(F, LockRequest())
     steady, theirs = (filled, snapshot(filled)), Expect(tokens=frozenset({held.token}))
 
     is_refused(steady, stores.ANN, "refresh", F, theirs, Forbidden)

@@ -74,7 +74,7 @@ def test_miscounted_files_and_bytes_are_counted_anew(store: Store, ann: Namespac
 def test_a_lock_in_the_trash_goes_and_no_other(store: Store, ann: Namespace):
     put(ann, FILE, LARGE)
     put(ann, COPY, LARGE)
-    kept, _ = ann.lock(COPY, LockRequest())
+    kept, *_ = ann.lock(COPY, LockRequest())
     ann.delete(FILE)
     with store.database.write() as tx:
         stale = {column.name: getattr(row, column.name) for row in tx.execute(select(locks)) for column in locks.c}

@@ -188,7 +188,7 @@ def test_a_name_cannot_command_the_terminal(davstore: Davstore, ann: Namespace):
 
 def test_a_lock_is_listed_and_broken(davstore: Davstore, ann: Namespace):
     put(ann, ("files", "a.txt"), b"hello")
-    lock, _ = ann.lock(("files", "a.txt"), LockRequest(infinite=False))
+    lock, *_ = ann.lock(("files", "a.txt"), LockRequest(infinite=False))
 
     [listed] = printed(davstore("lock", "ls", "--json"))
     table = davstore("lock", "ls").stdout

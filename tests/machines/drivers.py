@@ -102,7 +102,7 @@ class CoreDriver:
     def lock(self, by: str, path: Path, tokens: frozenset[str], *, infinite: bool, exclusive: bool) -> tuple[bool, str]:
         scope = Scope.EXCLUSIVE if exclusive else Scope.SHARED
         with self._as(by) as namespace:
-            lock, created = namespace.lock(path, LockRequest(scope, infinite), expect=Expect(tokens=tokens))
+            lock, created, *_ = namespace.lock(path, LockRequest(scope, infinite), expect=Expect(tokens=tokens))
             return created, lock.token
 
     def unlock(self, by: str, path: Path, token: str) -> None:
