@@ -35,6 +35,8 @@ class Explanation:
     references: tuple[str, ...]
     events: tuple[Event, ...]
     until: Instant | None = None
+    verdict: str | None = None
+    """What was last found of the bytes: ok, lost or corrupt; None where nobody has looked."""
 
 
 def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation]:
@@ -47,7 +49,7 @@ def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation
 
 
 def _objects() -> Query:
-    columns = (objects.c.id, objects.c.uid, objects.c.digest, objects.c.size, objects.c.state, objects.c.condemned)
+    columns = [objects.c[name] for name in ("id", "uid", "digest", "size", "state", "condemned", "verdict")]
     bucket = (buckets.c.name, buckets.c.retention, buckets.c.id.label("bucket"))
     return select(*columns, *bucket).join(buckets, buckets.c.id == objects.c.bucket)
 
@@ -62,7 +64,7 @@ def _of_row(tx: Transaction, registry: Registry, row: AnyRow) -> Explanation:
     references = (*_of_nodes(tx, row.id), *_of_versions(tx, row.id), *_others(tx, registry, row))
     until = None if row.condemned is None else Instant(row.condemned + row.retention)
     events = _events(tx, gc_log.c.object_uid == row.uid)
-    return Explanation(row.name, row.uid, row.digest, row.size, row.state, references, events, until)
+    return Explanation(row.name, row.uid, row.digest, row.size, row.state, references, events, until, row.verdict)
 
 
 def _of_nodes(tx: Transaction, wanted: ObjectId) -> Iterator[str]:

@@ -39,6 +39,7 @@ _OPEN = Prepared(
     ).where(blob_data.c.key == bindparam("wanted"), blob_data.c.n == 0)
 )
 _INSERT = Prepared(insert(blob_data).values({name: bindparam(name) for name in ("key", "n", "data")}))
+_SIZE = Prepared(select(func.min(blob_data.c.n).label("least"), _length).where(blob_data.c.key == bindparam("wanted")))
 _PIECES = (
     select(blob_data.c.data)
     .where(blob_data.c.key == bindparam("wanted"), blob_data.c.n.between(bindparam("first"), bindparam("last")))
@@ -50,6 +51,11 @@ def insert_inline(tx: Transaction, key: str, data: bytes) -> None:
     """Stores an inline content in the transaction that names it. A DatabaseBlobs of name INLINE reads it."""
     for n, start in enumerate(range(0, max(1, len(data)), PIECE)):
         tx.count(_INSERT, {"key": _row_key(INLINE, key), "n": n, "data": data[start : start + PIECE]})
+
+
+def inline_size(tx: Transaction, key: str) -> int | None:
+    """How long the inline content is; None where there is none."""
+    return _size(tx, _row_key(INLINE, key))
 
 
 class DatabaseBlobs:
@@ -149,8 +155,8 @@ def _row_key(storage: str, key: str) -> str:
 
 def _size(tx: Transaction, row_key: str) -> int | None:
     """The sum of the pieces; None without piece 0."""
-    row = tx.execute(select(func.min(blob_data.c.n).label("least"), _length).where(blob_data.c.key == row_key)).one()
-    return int(row.length) if row.least == 0 else None
+    least, length = tx.rows(_SIZE, {"wanted": row_key})[0]
+    return int(length) if least == 0 else None
 
 
 def _published(key: str) -> Instant:
