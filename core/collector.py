@@ -112,14 +112,16 @@ class Collector:
         return self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide, dry_run=dry_run, start=start)
 
     def _begin(self, bucket: Bucket) -> None:
-        """Where it is time to look at every object, those that an older program cleared are touched again."""
+        """Where it is time to look at every object, none is left out for a time that it should not have."""
         with self.database.write(bucket.id, durable=False) as tx:
-            cleared = progress.begin(tx, bucket)
-        while cleared:
+            amended = progress.begin(tx, bucket)
+        while amended:
             with self.database.write(bucket.id, durable=False) as tx:
-                page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.touched.is_(None))
-                page = page.where(objects.c.condemned.is_(None)).limit(PAGE)
-                cleared = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
+                page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.condemned.is_(None))
+                page = page.where(progress.is_misdated(tx)).limit(PAGE)
+                amended = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
+                ahead = update(objects).where(objects.c.bucket == bucket.id, objects.c.condemned > tx.now)
+                tx.execute(ahead.values(condemned=tx.now))
             self.tempo.between()
 
     def _check_breaker(self, bucket: Bucket, would: Collected) -> None:

@@ -53,7 +53,8 @@ def _claim(database: Database) -> list[AnyRow]:
     with database.write() as tx:
         if is_resting(tx):
             return []
-        free = or_(purges.c.claimed.is_(None), purges.c.claimed <= tx.now)
+        over = or_(purges.c.claimed <= tx.now, purges.c.claimed > tx.now + CLAIM)
+        free = or_(purges.c.claimed.is_(None), over)
         due = select(purges.c.id).where(purges.c.due <= tx.now, free).order_by(purges.c.due).limit(BATCH)
         ids = list(tx.execute(due.with_for_update(skip_locked=True)).scalars())
         claimed = (

@@ -10,11 +10,13 @@ from sqlalchemy import event, insert
 from core.blobs import Blob, BlobStore
 from core.blobs.store import Capability
 from core.collector import Collector
-from core.deliveries import deliver
+from core.deliveries import CLAIM, deliver
 from core.errors import StorageUnavailable
 from core.jobs import Stopped
 from core.model import SECOND
+from core.outbox import BACKUP
 from core.schema import objects, purges
+from core.schema_services import jobs
 from core.staging import Sealed
 from core.store import Store
 from core.tempo import Tempo
@@ -121,11 +123,28 @@ def test_what_another_worker_has_claimed_is_left_to_it_until_its_time_is_over(st
         now = tx.now
     life.run(store, grace=0, retention=DAY)
     with store.database.write() as tx:
-        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=now + DAY))
+        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=now + CLAIM))
 
     assert deliver(store.database, store.contents).deleted == 0
     life.change(store, purges, claimed=now)
     assert deliver(store.database, store.contents).deleted == 1
+
+
+def test_a_claim_of_a_clock_that_was_ahead_once_is_over(store: Store):
+    life.put_and_delete(store)
+    life.run(store, retention=DAY)
+    with store.database.write() as tx:
+        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=tx.now + DAY))
+
+    assert deliver(store.database, store.contents).deleted == 1
+
+
+def test_the_rest_for_a_backup_of_a_clock_that_was_ahead_once_is_over(store: Store):
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        tx.execute(insert(jobs).values(name=BACKUP, lease=tx.now + DAY))
+
+    assert life.run(store).deleted == 1
 
 
 def test_deleting_what_is_gone_already_is_success(store: Store):

@@ -5,14 +5,14 @@ import dataclasses
 import threading
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from core import uids
 from core.errors import Unusable
 from core.model import EMPTY, Bucket
 from core.policy import BucketPolicy, Reference
 from core.references import Registry, Rule
-from core.schema import blob_data, holds, objects
+from core.schema import blob_data, buckets, holds, objects
 from core.store import Store
 from tests.collector import life
 from tests.collector.conftest import OpenStore
@@ -320,9 +320,10 @@ def _crowd(store: Store, count: int, bucket: str = "media", touched: int | None 
                 "uid": uids.fresh(),
                 "key": f"{bucket}/{n}",
                 "created": 0,
-                "touched": 0 if n < worth_a_look else tx.now + life.DAY,
+                "touched": 2 if n < worth_a_look else 1,
             }
             for n in range(count)
         ]
+        tx.execute(update(buckets).values(collected=1, walked=tx.now))
         tx.execute(insert(objects), rows)
         tx.execute(insert(blob_data), [{"key": f"inline/{bucket}/{n}", "n": 0, "data": b""} for n in range(count)])

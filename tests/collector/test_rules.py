@@ -1,17 +1,19 @@
 """What keeps an object alive, how long it stays when nothing does, and which rows the collector looks at."""
 
 import dataclasses
+import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from core import uids
-from core.model import SECOND
+from core.database import Transaction
+from core.model import SECOND, Instant
 from core.policy import BucketPolicy, Versions
 from core.progress import AGAIN
 from core.references import BUILT_IN, Registry, Rule
-from core.schema import holds, nodes, objects, purges, renditions, trash, versions
+from core.schema import buckets, holds, nodes, objects, purges, renditions, trash, versions
 from core.schema_services import gc_log
 from core.store import Store
 from tests.collector import life
@@ -20,6 +22,7 @@ from tests.collector.life import DAY, PHOTO
 from tests.parts import stores
 
 HOUR = 3600 * SECOND
+YEAR = 365 * DAY
 
 
 def test_what_a_file_refers_to_is_kept(store: Store):
@@ -161,6 +164,50 @@ def test_an_object_that_an_older_program_cleared_is_looked_at_too(store: Store):
     assert life.run(store).examined == 0
     life.a_month_later(store)
     assert life.run(store).purged == 1
+
+
+def test_a_clock_that_was_ahead_once_stops_no_collection(store: Store):
+    with store.database.write() as tx:
+        tx.execute(update(buckets).values(collected=tx.now + YEAR, walked=tx.now + YEAR))
+    life.put_and_delete(store)
+
+    told = store.collect_garbage(grace=0, retention=0, dry_run=True)
+    done = life.run(store)
+
+    assert (told.condemned, done.purged) == (1, 1)
+
+
+def test_a_run_while_the_clock_is_a_year_ahead_keeps_nothing_for_a_year(store: Store, monkeypatch: pytest.MonkeyPatch):
+    _set_clock(monkeypatch, YEAR)
+    kept = life.put(store, "kept.txt")
+    life.put_and_delete(store, "condemned.txt", PHOTO * 2)
+    life.condemn(store)
+    life.put_and_delete(store, "touched.txt", PHOTO * 3)
+
+    _set_clock(monkeypatch, 0)
+    life.put_and_delete(store, "later.txt", PHOTO * 4)
+    life.run(store)
+
+    assert life.only_object(store).size == len(PHOTO)
+    life.delete_for_good(store, kept)
+    assert life.run(store).purged == 1
+
+
+def test_a_touch_that_lies_ahead_is_found_after_30_days_and_one_for_a_hold_is_left(store: Store):
+    life.put_and_delete(store, "held.txt", PHOTO * 2)
+    life.hold(store, life.only_object(store).id, 3600)
+    life.put_and_delete(store)
+    life.condemn(store)
+    assert life.rows(store, objects)[1].state == "condemned"
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        tx.execute(update(objects).where(objects.c.size == len(PHOTO)).values(touched=tx.now + YEAR))
+    before = life.rows(store, objects)[0].touched
+
+    life.a_month_later(store)
+
+    assert life.run(store).purged == 1
+    assert life.only_object(store).touched == before > _now(store)
 
 
 def test_30_days_are_what_the_design_says():
@@ -394,6 +441,15 @@ class _Blind(Registry):
 def _now(store: Store) -> int:
     with store.database.read() as tx:
         return tx.now
+
+
+def _set_clock(monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+    """The database's clock, on either engine, is so many nanoseconds ahead."""
+
+    def now(tx: Transaction) -> Instant:
+        return Instant(time.time_ns() // 1000 * 1000 + ahead)
+
+    monkeypatch.setattr(Transaction, "now", property(now))
 
 
 def _everything(store: Store) -> object:
