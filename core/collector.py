@@ -49,6 +49,8 @@ class Collected:
     purged: int = 0
     purged_bytes: int = 0
     refused: tuple[str, ...] = ()
+    released: int = 0
+    """Renditions of what was purged, to be looked at."""
 
     def __add__(self, other: "Collected") -> "Collected":
         return Collected(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -249,8 +251,8 @@ def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]
     size = _size(tx, batch)
     try:
         with tx.connection.begin_nested():
-            _forget(tx, bucket, batch)
-        return Collected(purged=len(batch), purged_bytes=size)
+            released = _forget(tx, bucket, batch)
+        return Collected(purged=len(batch), purged_bytes=size, released=released)
     except IntegrityError:
         if len(batch) == 1:
             _revive(tx, bucket, batch, "a row that no rule knows refers to it")
@@ -259,14 +261,17 @@ def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]
     return _forget_or_revive(tx, bucket, batch[:half]) + _forget_or_revive(tx, bucket, batch[half:])
 
 
-def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> None:
-    """The rows go and their blobs' keys enter the outbox; renditions made of them are worth a look."""
+def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> int:
+    """The rows go and their blobs' keys enter the outbox. Renditions made of them are worth a look: so many are."""
     if tx.dialect == "postgresql":
         tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     these = among(tx, objects.c.id, batch)
-    derived = select(renditions.c.object).where(among(tx, renditions.c.source, batch))
-    tx.execute(update(objects).where(objects.c.id.in_(derived)).values(touched=tx.now))
+    derived = objects.c.id.in_(select(renditions.c.object).where(among(tx, renditions.c.source, batch)))
+    live = update(objects).where(derived, objects.c.condemned.is_(None)).values(touched=tx.now)
+    released = tx.execute(live).rowcount
+    tx.execute(delete(renditions).where(among(tx, renditions.c.object, batch)))
     history.record(tx, bucket, batch, "purged", "condemned longer than the retention, and still without a reference")
     keys = select(objects.c.storage, objects.c.key, literal(tx.now, purges.c.due.type)).where(these)
     tx.execute(insert(purges).from_select(["storage", "key", "due"], keys))
     tx.execute(delete(objects).where(these))
+    return released

@@ -79,7 +79,8 @@ def _of_versions(tx: Transaction, wanted: ObjectId) -> Iterator[str]:
 
 def _others(tx: Transaction, registry: Registry, row: AnyRow) -> Iterator[str]:
     presets = select(renditions.c.preset).where(renditions.c.object == row.id)
-    yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
+    if registry.derived(row.bucket).referenced(tx, [row.id]):
+        yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
     held = select(holds.c.why, holds.c.until).where(holds.c.object == row.id, holds.c.until > tx.now)
     yield from (f"hold until {moment(until):%Y-%m-%d %H:%M:%S} UTC: {why}" for why, until in tx.execute(held))
     for rule in registry.hosts.get(row.bucket, ()):

@@ -20,6 +20,9 @@ from .tempo import FLAT_OUT, Tempo
 DEAD = 10
 """Attempts after which a deletion counts as a dead letter. It is tried once a day all the same."""
 
+GENERATIONS = 10
+"""How often a run without a grace goes on with the renditions of what it purged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -96,8 +99,13 @@ def run(
         expired = expire(database, tempo)
     media = LetGo() if dry_run else let_go(database, contents, tempo)
     collector = Collector(database, registry, tempo)
-    total: Collected = ahead + collector.collect(grace, retention, dry_run=dry_run, force=force)
-    total += collector.purge(retention, dry_run=dry_run)
+    total = ahead
+    for _ in range(GENERATIONS):
+        done: Collected = collector.collect(grace, retention, dry_run=dry_run, force=force)
+        done += collector.purge(retention, dry_run=dry_run)
+        total += done
+        if not done.released or grace:
+            break
     delivered = None if dry_run else deliver(database, contents, tempo)
     if remember is not None and not dry_run:
         history.forget(database, remember, tempo)

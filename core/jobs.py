@@ -111,8 +111,9 @@ def _due(tx: Transaction, row: AnyRow | None, job: Job) -> Instant:
     """When the job's time has come and no lease is in its way."""
     if row is None:
         return Instant(0)
-    has_run = row.last_run is not None and row.last_run <= tx.now
-    return Instant(max(_lease(tx, row), row.last_run + job.every if has_run else 0))
+    if row.last_run is None or row.last_run > tx.now:
+        return Instant(_lease(tx, row))
+    return Instant(max(_lease(tx, row), row.last_run + job.every))
 
 
 def _lease(tx: Transaction, row: AnyRow) -> int:

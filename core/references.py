@@ -1,7 +1,8 @@
 """Reference rules: the queries that find what keeps an object alive. An object that no rule finds may go.
 
-The built-in rules are nodes (those in the trash too), versions, renditions and holds. A host application's table in the
-same database adds its own: its column is an indexed foreign key to objects.uid, so the database itself refuses to
+The built-in rules are nodes (those in the trash too), versions, holds and renditions: these count only below an object
+that another rule keeps, however many renditions lie between, so that none keeps itself. A host application's table in
+the same database adds its own: its column is an indexed foreign key to objects.uid, so the database itself refuses to
 delete what a row refers to, and the rule is remembered in the database: a collector that was not told of it leaves the
 bucket alone.
 """
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select, text
+from sqlalchemy import Column, ColumnElement, MetaData, Table, delete, exists, insert, inspect, or_, select, text
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.exc import NoSuchTableError
 
@@ -48,11 +49,36 @@ class Rule:
         found = select(self.column).where(among(tx, self.column, wanted)).distinct()
         return found.where(holds.c.until > tx.now) if self.column.table is holds else found
 
+    def keeps(self, tx: Transaction, object_id: ColumnElement[int]) -> ColumnElement[bool]:
+        """Whether a row refers to that object of a statement."""
+        if self.by_uid:
+            uid = select(objects.c.uid).where(objects.c.id == object_id).scalar_subquery()
+            return exists().where(self.column == uid)
+        found = exists().where(self.column == object_id)
+        return found.where(holds.c.until > tx.now) if self.column.table is holds else found
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was made of an object that one of the `others` keeps, or of something that was made of it."""
+
+    others: tuple[Rule, ...]
+    name: str = "renditions"
+    column: Column[Any] = renditions.c.object
+
+    def referenced(self, tx: Transaction, wanted: Sequence[ObjectId]) -> set[ObjectId]:
+        """As a Rule's."""
+        made = among(tx, renditions.c.object, wanted) & (renditions.c.source != renditions.c.object)
+        above = select(renditions.c.object, renditions.c.source).where(made).cte("above", recursive=True)
+        further = select(above.c.object, renditions.c.source).join(renditions, renditions.c.object == above.c.source)
+        above = above.union(further)
+        kept = or_(*(rule.keeps(tx, above.c.source) for rule in self.others))
+        return set(tx.execute(select(above.c.object).where(kept).distinct()).scalars())
+
 
 BUILT_IN = (
     Rule("nodes", nodes.c.object),
     Rule("versions", versions.c.object),
-    Rule("renditions", renditions.c.object),
     Rule("holds", holds.c.object),
 )
 
@@ -63,8 +89,12 @@ class Registry:
 
     hosts: Mapping[BucketId, tuple[Rule, ...]]
 
-    def rules(self, bucket: Bucket) -> tuple[Rule, ...]:
-        return BUILT_IN + self.hosts.get(bucket.id, ())
+    def rules(self, bucket: Bucket) -> tuple[Rule | Derived, ...]:
+        derived = self.derived(bucket.id)
+        return (*derived.others, derived)
+
+    def derived(self, bucket: BucketId) -> Derived:
+        return Derived(BUILT_IN + self.hosts.get(bucket, ()))
 
     def unknown(self, tx: Transaction, bucket: Bucket) -> list[str]:
         """Rules that the database remembers for the bucket and this process was not told of."""

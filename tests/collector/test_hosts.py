@@ -12,7 +12,7 @@ from core.errors import Unusable
 from core.model import EMPTY, Bucket
 from core.policy import BucketPolicy, Reference
 from core.references import Registry, Rule
-from core.schema import blob_data, buckets, holds, objects
+from core.schema import blob_data, buckets, holds, objects, renditions
 from core.store import Store
 from tests.collector import life
 from tests.collector.conftest import OpenStore
@@ -48,6 +48,20 @@ def test_a_hosts_row_keeps_an_object_and_its_end_lets_it_go(open_store: OpenStor
     assert life.run(store).examined == 0
     life.a_month_later(store)
     assert life.run(store).purged == 1
+
+
+def test_renditions_of_what_only_a_host_keeps_are_kept(open_store: OpenStore, host: Host):
+    store = with_host(open_store)
+    host.show(given_up(store))
+    given_up(store, data=PHOTO * 2)
+    source, made = life.rows(store, objects)
+    with store.database.write() as tx:
+        tx.execute(insert(renditions).values(source=source.id, preset="small", object=made.id))
+
+    assert life.run(store).condemned == 0
+    host.forget()
+    life.change(store, objects, touched=0)
+    assert life.run(store).purged == 2
 
 
 def test_a_hosts_row_that_comes_late_revives(open_store: OpenStore, host: Host):
