@@ -20,7 +20,7 @@ from dataclasses import astuple, dataclass
 from functools import partial
 
 from sqlalchemy import Column, delete, func, insert, literal, select, text, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from . import buckets, history, progress
 from .batches import among
@@ -35,6 +35,9 @@ SMALLEST, LARGEST = 20, 8000
 PAGE = 500
 FIRST = 5000
 """Objects for each second that the first batch may take: few, until it is known how long they take."""
+PATIENCE = 100
+"""Milliseconds that the deletion of a batch waits for a row of a host's that an open transaction is changing."""
+LOCKED = "55P03"
 BREAKER_FROM = 1000
 BREAKER_SHARE = 0.5
 
@@ -51,6 +54,8 @@ class Collected:
     refused: tuple[str, ...] = ()
     released: int = 0
     """Renditions of what was purged, to be looked at."""
+    left: int = 0
+    """What another's open transaction may come to refer to: it is for the next run."""
 
     def __add__(self, other: "Collected") -> "Collected":
         return Collected(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -187,7 +192,9 @@ class Collector:
         kept, gone = self._parted(tx, bucket, batch)
         _end_holds(tx, batch)
         _revive(tx, bucket, kept, "a reference was found")
-        return Collected(revived=len(kept)) + _forget_or_revive(tx, bucket, gone)
+        free = _unlocked(tx, gone)
+        done = Collected(revived=len(kept), left=len(gone) - len(free))
+        return done + _forget_or_revive(tx, bucket, free) if free else done
 
     def _would_let_go(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
         kept, gone = self._parted(tx, bucket, batch)
@@ -246,6 +253,18 @@ def _revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId], reason: 
         history.record(tx, bucket, batch, "revived", reason)
 
 
+def _unlocked(tx: Transaction, batch: Sequence[ObjectId]) -> list[ObjectId]:
+    """Those whose rows nobody else has: on PostgreSQL a host's open transaction has those that it has referred to.
+
+    Waiting for it would make all writers of the bucket wait as well. SQLite has one writer at a time.
+    """
+    if tx.dialect == "sqlite":
+        return list(batch)
+    mine = select(objects.c.id).where(among(tx, objects.c.id, batch)).with_for_update(skip_locked=True)
+    free = set(tx.execute(mine).scalars())
+    return [each for each in batch if each in free]
+
+
 def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> Collected:
     """What a foreign key keeps is found by halves: all others of the batch go."""
     size = _size(tx, batch)
@@ -253,6 +272,10 @@ def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]
         with tx.connection.begin_nested():
             released = _forget(tx, bucket, batch)
         return Collected(purged=len(batch), purged_bytes=size, released=released)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCKED:
+            raise
+        return Collected(left=len(batch))
     except IntegrityError:
         if len(batch) == 1:
             _revive(tx, bucket, batch, "a row that no rule knows refers to it")
@@ -265,6 +288,7 @@ def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> int:
     """The rows go and their blobs' keys enter the outbox. Renditions made of them are worth a look: so many are."""
     if tx.dialect == "postgresql":
         tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        tx.execute(text(f"SET LOCAL lock_timeout = {PATIENCE}"))
     these = among(tx, objects.c.id, batch)
     derived = objects.c.id.in_(select(renditions.c.object).where(among(tx, renditions.c.source, batch)))
     live = update(objects).where(derived, objects.c.condemned.is_(None)).values(touched=tx.now)

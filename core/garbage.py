@@ -26,13 +26,15 @@ GENERATIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason."""
+    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason. What is
+    `left` for the next run is what a host's open transaction may come to refer to."""
 
     examined: int
     condemned: int
     revived: int
     purged: int
     purged_bytes: int
+    left: int
     failed: int
     deleted: int
     trash_expired: int
@@ -115,6 +117,7 @@ def run(
         revived=total.revived,
         purged=total.purged,
         purged_bytes=total.purged_bytes,
+        left=total.left,
         failed=delivered.failed if delivered else 0,
         deleted=delivered.deleted if delivered else 0,
         trash_expired=expired.trash,

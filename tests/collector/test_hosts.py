@@ -3,6 +3,8 @@
 
 import dataclasses
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import insert, update
@@ -19,7 +21,9 @@ from tests.collector.conftest import OpenStore
 from tests.collector.hosts import COLUMN, PHOTOS, WITH_PHOTOS, Host, insert_profile
 from tests.collector.life import PHOTO
 from tests.collector.points import Points, once_at
+from tests.parts import stores
 
+T = TypeVar("T")
 CROWD = 1200
 """More objects than the breaker lets go without a word."""
 
@@ -219,7 +223,35 @@ def test_P3_a_hosts_row_inserted_between_the_proof_and_the_deletion_keeps_the_ob
     assert other not in left
 
 
-def test_P3_a_hosts_open_transaction_makes_the_purge_wait_and_keeps_the_object(open_store: OpenStore, host: Host):
+def test_P3_a_hosts_open_transaction_keeps_the_object_and_makes_no_writer_wait(open_store: OpenStore, host: Host):
+    """On SQLite it is the one writer of the database itself."""
+    if host.is_sqlite:
+        return
+    store = with_host(open_store)
+    uid, other = given_up(store), given_up(store, data=PHOTO * 2)
+    life.condemn(store)
+    with host.connected() as connection:
+        insert_profile(host, connection, uid)
+
+        done = _not_waiting(lambda: life.run(store))
+        path = _not_waiting(lambda: life.put(store, "b.txt", PHOTO * 3, "media"))
+
+        assert (done.purged, done.left, done.revived) == (1, 1, 0)
+        assert other not in {row.uid for row in life.rows(store, objects)}
+        assert stores.content(life.as_ann(store), path) == PHOTO * 3
+        connection.commit()
+    life.run(store)
+
+    assert host.shown() == [uid]
+    assert {row.uid: row.state for row in life.rows(store, objects)}[uid] == "live"
+    assert store.objects.get_object_bytes(uid) == PHOTO
+
+
+def test_P3_a_hosts_open_transaction_makes_the_purge_wait_on_sqlite_and_keeps_the_object(
+    open_store: OpenStore, host: Host
+):
+    if not host.is_sqlite:
+        return
     store = with_host(open_store)
     uid = given_up(store)
     life.condemn(store)
@@ -234,6 +266,27 @@ def test_P3_a_hosts_open_transaction_makes_the_purge_wait_and_keeps_the_object(o
 
     assert host.shown() == [row.uid for row in life.rows(store, objects)] == [uid]
     assert life.only_object(store).state == "live"
+
+
+def test_a_row_that_no_rule_knows_and_that_is_about_to_go_makes_nobody_wait_for_long(open_store: OpenStore, host: Host):
+    """PostgreSQL looks at such rows when it checks the foreign key, and waits for whoever is changing one."""
+    if host.is_sqlite:
+        return
+    store = open_store()
+    uid = given_up(store)
+    life.condemn(store)
+    host.show(uid)
+    with host.connected() as connection:
+        connection.execute("DELETE FROM profile")
+
+        done = _not_waiting(lambda: life.run(store))
+
+        assert (done.purged, done.left, done.revived) == (0, 1, 0)
+        connection.rollback()
+    assert life.run(store).revived == 1
+    host.forget()
+    life.change(store, objects, touched=0)
+    assert life.run(store).purged == 1
 
 
 def test_the_breaker_stops_a_run_that_would_condemn_most_of_a_bucket_with_hosts(open_store: OpenStore, host: Host):
@@ -290,6 +343,16 @@ def test_a_run_while_the_host_refers_to_it_at_every_point(open_store: OpenStore,
 
     assert (done.condemned, done.revived, done.purged) == (1, 1, 0)
     assert host.shown() == [uid]
+
+
+def _not_waiting(act: Callable[[], T]) -> T:
+    """What it gives, though the host's transaction stays open until it has."""
+    results: list[T] = []
+    acting = threading.Thread(target=lambda: results.append(act()), daemon=True)
+    acting.start()
+    acting.join(20)
+    assert results, "waits for the host"
+    return results[0]
 
 
 class _After(Registry):
