@@ -101,11 +101,27 @@ class Collector:
             raise Quarantined(", ".join(unknown), "this process was not told of the rule; add it to the configuration")
 
     def _collect(self, bucket: Bucket, grace: int, retention: int | None, *, dry_run: bool, force: bool) -> Collected:
+        late = Collected() if dry_run else self._take_back(bucket)
         with self.database.read() as tx:
             cutoff = Instant(tx.now - grace)
         if not force and self.registry.hosts.get(bucket.id):
             self._check_breaker(bucket, self._examine(bucket, cutoff, retention, dry_run=True))
-        return self._examine(bucket, cutoff, retention, dry_run=dry_run)
+        return late + self._examine(bucket, cutoff, retention, dry_run=dry_run)
+
+    def _take_back(self, bucket: Bucket) -> Collected:
+        """What a host has come to refer to is live again, however long the retention is."""
+        revived = 0
+        for rule in self.registry.hosts.get(bucket.id, ()):
+            with self.database.read() as tx:
+                late = list(tx.execute(rule.late(bucket)).scalars())
+            for start in range(0, len(late), PAGE):
+                with self.database.write(bucket.id, durable=False) as tx:
+                    still = rule.late(bucket).where(among(tx, objects.c.id, late[start : start + PAGE]))
+                    wanted: list[ObjectId] = list(tx.execute(still).scalars())
+                    _revive(tx, bucket, wanted, "a reference was found")
+                self.tempo.between()
+                revived += len(wanted)
+        return Collected(revived=revived)
 
     def _examine(self, bucket: Bucket, cutoff: Instant, retention: int | None, *, dry_run: bool) -> Collected:
         decide = self._condemn

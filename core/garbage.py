@@ -26,8 +26,10 @@ GENERATIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason. What is
-    `left` for the next run is what a host's open transaction may come to refer to."""
+    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason.
+
+    What is `left` for the next run is what a host's open transaction may come to refer to.
+    """
 
     examined: int
     condemned: int

@@ -49,6 +49,11 @@ class Rule:
         found = select(self.column).where(among(tx, self.column, wanted)).distinct()
         return found.where(holds.c.until > tx.now) if self.column.table is holds else found
 
+    def late(self, bucket: Bucket) -> Query:
+        """Condemned objects of the bucket to which a host's row refers: no other rule's rows come without reviving."""
+        named = select(objects.c.id).join_from(objects, self.column.table, self.column == objects.c.uid)
+        return named.where(objects.c.bucket == bucket.id, objects.c.condemned.is_not(None)).distinct()
+
     def keeps(self, tx: Transaction, object_id: ColumnElement[int]) -> ColumnElement[bool]:
         """Whether a row refers to that object of a statement."""
         if self.by_uid:

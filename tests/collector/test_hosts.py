@@ -80,6 +80,23 @@ def test_a_hosts_row_that_comes_late_revives(open_store: OpenStore, host: Host):
     assert store.explain(uid)[0].events[-1].reason == "a reference was found"
 
 
+def test_what_a_host_refers_to_late_can_be_read_at_once_and_is_live_after_the_next_run(
+    open_store: OpenStore, host: Host
+):
+    store = with_host(open_store)
+    uids = [given_up(store, data=PHOTO * (n + 1)) for n in range(2)]
+    life.condemn(store)
+    assert store.objects.get_object(uids[0]) is None
+
+    host.show(uids[0])
+
+    assert store.objects.get_object_bytes(uids[0]) == PHOTO
+    done = life.run(store, retention=7 * life.DAY)
+    assert (done.revived, done.purged) == (1, 0)
+    assert [row.state for row in life.rows(store, objects)] == ["live", "condemned"]
+    assert store.objects.get_object(uids[1]) is None
+
+
 def test_explain_names_the_hosts_table(open_store: OpenStore, host: Host):
     store = with_host(open_store)
     uid = given_up(store)
