@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, MetaData, Table, delete, exists, insert, inspect, or_, select, text
+from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select, text
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.exc import NoSuchTableError
 
@@ -54,14 +54,6 @@ class Rule:
         named = select(objects.c.id).join_from(objects, self.column.table, self.column == objects.c.uid)
         return named.where(objects.c.bucket == bucket.id, objects.c.condemned.is_not(None)).distinct()
 
-    def keeps(self, tx: Transaction, object_id: ColumnElement[int]) -> ColumnElement[bool]:
-        """Whether a row refers to that object of a statement."""
-        if self.by_uid:
-            uid = select(objects.c.uid).where(objects.c.id == object_id).scalar_subquery()
-            return exists().where(self.column == uid)
-        found = exists().where(self.column == object_id)
-        return found.where(holds.c.until > tx.now) if self.column.table is holds else found
-
 
 @dataclass(frozen=True, slots=True)
 class Derived:
@@ -73,12 +65,26 @@ class Derived:
 
     def referenced(self, tx: Transaction, wanted: Sequence[ObjectId]) -> set[ObjectId]:
         """As a Rule's."""
-        made = among(tx, renditions.c.object, wanted) & (renditions.c.source != renditions.c.object)
-        above = select(renditions.c.object, renditions.c.source).where(made).cte("above", recursive=True)
-        further = select(above.c.object, renditions.c.source).join(renditions, renditions.c.object == above.c.source)
-        above = above.union(further)
-        kept = or_(*(rule.keeps(tx, above.c.source) for rule in self.others))
-        return set(tx.execute(select(above.c.object).where(kept).distinct()).scalars())
+        kept: set[ObjectId] = set()
+        seen: set[tuple[ObjectId, ObjectId]] = set()
+        level = {(each, each) for each in wanted}
+        while level:
+            seen |= level
+            above = self._sources(tx, {source for _, source in level})
+            level = {(each, further) for each, source in level for further in above.get(source, ())} - seen
+            sources = {source for _, source in level}
+            found = {each for rule in self.others if sources for each in rule.referenced(tx, list(sources))}
+            kept |= {each for each, source in level if source in found}
+            level = {(each, source) for each, source in level if each not in kept}
+        return kept
+
+    def _sources(self, tx: Transaction, made: set[ObjectId]) -> dict[ObjectId, list[ObjectId]]:
+        """Of what each of these objects was made, where it is a rendition."""
+        sources: dict[ObjectId, list[ObjectId]] = {}
+        pairs = select(renditions.c.object, renditions.c.source).where(among(tx, renditions.c.object, made))
+        for each, source in tx.execute(pairs):
+            sources.setdefault(each, []).append(source)
+        return sources
 
 
 BUILT_IN = (
