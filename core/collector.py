@@ -20,7 +20,7 @@ from dataclasses import astuple, dataclass
 from functools import partial
 
 from sqlalchemy import Column, delete, func, insert, literal, select, text, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from . import buckets, history, progress
 from .batches import among
@@ -35,6 +35,9 @@ SMALLEST, LARGEST = 20, 8000
 PAGE = 500
 FIRST = 5000
 """Objects for each second that the first batch may take: few, until it is known how long they take."""
+PATIENCE = 100
+"""Milliseconds that the deletion of a batch waits for a row of a host's that an open transaction is changing."""
+LOCKED = "55P03"
 BREAKER_FROM = 1000
 
 
@@ -48,6 +51,10 @@ class Collected:
     purged: int = 0
     purged_bytes: int = 0
     refused: tuple[str, ...] = ()
+    released: int = 0
+    """Renditions of what was purged, to be looked at."""
+    left: int = 0
+    """What another's open transaction may come to refer to: it is for the next run."""
 
     def __add__(self, other: "Collected") -> "Collected":
         return Collected(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
@@ -94,11 +101,27 @@ class Collector:
             raise Quarantined(", ".join(unknown), "this process was not told of the rule; add it to the configuration")
 
     def _collect(self, bucket: Bucket, grace: int, retention: int | None, *, dry_run: bool, force: bool) -> Collected:
+        late = Collected() if dry_run else self._take_back(bucket)
         with self.database.read() as tx:
             cutoff = Instant(tx.now - grace)
         if not force and self.registry.hosts.get(bucket.id):
             self._check_breaker(bucket, self._examine(bucket, cutoff, retention, dry_run=True))
-        return self._examine(bucket, cutoff, retention, dry_run=dry_run)
+        return late + self._examine(bucket, cutoff, retention, dry_run=dry_run)
+
+    def _take_back(self, bucket: Bucket) -> Collected:
+        """What a host has come to refer to is live again, however long the retention is."""
+        revived = 0
+        for rule in self.registry.hosts.get(bucket.id, ()):
+            with self.database.read() as tx:
+                late = list(tx.execute(rule.late(bucket)).scalars())
+            for start in range(0, len(late), PAGE):
+                with self.database.write(bucket.id, durable=False) as tx:
+                    still = rule.late(bucket).where(among(tx, objects.c.id, late[start : start + PAGE]))
+                    wanted: list[ObjectId] = list(tx.execute(still).scalars())
+                    _revive(tx, bucket, wanted, "a reference was found")
+                self.tempo.between()
+                revived += len(wanted)
+        return Collected(revived=revived)
 
     def _examine(self, bucket: Bucket, cutoff: Instant, retention: int | None, *, dry_run: bool) -> Collected:
         decide = self._condemn
@@ -112,14 +135,16 @@ class Collector:
         return self._in_batches(bucket, objects.c.touched, lambda _: cutoff, decide, dry_run=dry_run, start=start)
 
     def _begin(self, bucket: Bucket) -> None:
-        """Where it is time to look at every object, those that an older program cleared are touched again."""
+        """Where it is time to look at every object, none is left out for a time that it should not have."""
         with self.database.write(bucket.id, durable=False) as tx:
-            cleared = progress.begin(tx, bucket)
-        while cleared:
+            amended = progress.begin(tx, bucket)
+        while amended:
             with self.database.write(bucket.id, durable=False) as tx:
-                page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.touched.is_(None))
-                page = page.where(objects.c.condemned.is_(None)).limit(PAGE)
-                cleared = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
+                page = select(objects.c.id).where(objects.c.bucket == bucket.id, objects.c.condemned.is_(None))
+                page = page.where(progress.is_misdated(tx)).limit(PAGE)
+                amended = tx.execute(update(objects).where(objects.c.id.in_(page)).values(touched=0)).rowcount
+                ahead = update(objects).where(objects.c.bucket == bucket.id, objects.c.condemned > tx.now)
+                tx.execute(ahead.values(condemned=tx.now))
             self.tempo.between()
 
     def _check_breaker(self, bucket: Bucket, would: Collected) -> None:
@@ -183,7 +208,9 @@ class Collector:
         kept, gone = self._parted(tx, bucket, batch)
         _end_holds(tx, batch)
         _revive(tx, bucket, kept, "a reference was found")
-        return Collected(revived=len(kept)) + _forget_or_revive(tx, bucket, gone)
+        free = _unlocked(tx, gone)
+        done = Collected(revived=len(kept), left=len(gone) - len(free))
+        return done + _forget_or_revive(tx, bucket, free) if free else done
 
     def _would_let_go(self, tx: Transaction, batch: Sequence[ObjectId], *, bucket: Bucket) -> Collected:
         kept, gone = self._parted(tx, bucket, batch)
@@ -242,13 +269,29 @@ def _revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId], reason: 
         history.record(tx, bucket, batch, "revived", reason)
 
 
+def _unlocked(tx: Transaction, batch: Sequence[ObjectId]) -> list[ObjectId]:
+    """Those whose rows nobody else has: on PostgreSQL a host's open transaction has those that it has referred to.
+
+    Waiting for it would make all writers of the bucket wait as well. SQLite has one writer at a time.
+    """
+    if tx.dialect == "sqlite":
+        return list(batch)
+    mine = select(objects.c.id).where(among(tx, objects.c.id, batch)).with_for_update(skip_locked=True)
+    free = set(tx.execute(mine).scalars())
+    return [each for each in batch if each in free]
+
+
 def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> Collected:
     """What a foreign key keeps is found by halves: all others of the batch go."""
     size = _size(tx, batch)
     try:
         with tx.connection.begin_nested():
-            _forget(tx, bucket, batch)
-        return Collected(purged=len(batch), purged_bytes=size)
+            released = _forget(tx, bucket, batch)
+        return Collected(purged=len(batch), purged_bytes=size, released=released)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCKED:
+            raise
+        return Collected(left=len(batch))
     except IntegrityError:
         if len(batch) == 1:
             _revive(tx, bucket, batch, "a row that no rule knows refers to it")
@@ -257,14 +300,18 @@ def _forget_or_revive(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]
     return _forget_or_revive(tx, bucket, batch[:half]) + _forget_or_revive(tx, bucket, batch[half:])
 
 
-def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> None:
-    """The rows go and their blobs' keys enter the outbox; renditions made of them are worth a look."""
+def _forget(tx: Transaction, bucket: Bucket, batch: Sequence[ObjectId]) -> int:
+    """The rows go and their blobs' keys enter the outbox. Renditions made of them are worth a look: so many are."""
     if tx.dialect == "postgresql":
         tx.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+        tx.execute(text(f"SET LOCAL lock_timeout = {PATIENCE}"))
     these = among(tx, objects.c.id, batch)
-    derived = select(renditions.c.object).where(among(tx, renditions.c.source, batch))
-    tx.execute(update(objects).where(objects.c.id.in_(derived)).values(touched=tx.now))
+    derived = objects.c.id.in_(select(renditions.c.object).where(among(tx, renditions.c.source, batch)))
+    live = update(objects).where(derived, objects.c.condemned.is_(None)).values(touched=tx.now)
+    released = tx.execute(live).rowcount
+    tx.execute(delete(renditions).where(among(tx, renditions.c.object, batch)))
     history.record(tx, bucket, batch, "purged", "condemned longer than the retention, and still without a reference")
     keys = select(objects.c.storage, objects.c.key, literal(tx.now, purges.c.due.type)).where(these)
     tx.execute(insert(purges).from_select(["storage", "key", "due"], keys))
     tx.execute(delete(objects).where(these))
+    return released

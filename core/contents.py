@@ -1,15 +1,17 @@
 """Where contents go and come from: drafts on their way in, blobs under an intent, readers that survive a move."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
-from . import objects, outbox
+from . import objects, outbox, verdicts
 from .blobs import BlobStore, Presigner
 from .database import Database
 from .drafts import RandomDraft
 from .errors import Corrupt, NotFound, StorageUnavailable
-from .model import Bucket, Descriptor, Node, ObjectId
+from .model import Bucket, Descriptor, Digest, Node, ObjectId
 from .staging import Draft, Sealed, Staging
+from .verdicts import Verdict, Word
 
 TRANSIT = 1 << 20
 """What is held in memory of a blob that moves."""
@@ -49,28 +51,47 @@ class Contents:
         if objects.is_inline(bucket, content) and content.data is not None:
             return None
         store = self.store(bucket.storage)
+        if self.has(bucket, content.digest, content.size):
+            return None
         blob = Descriptor(content.digest, content.size, store.name, objects.blob_key(bucket, content.digest))
-        with self._database.read() as tx:
-            if objects.known(tx, bucket, content.digest):
-                return None
         with self._database.write(bucket.id) as tx:
             outbox.intend(tx, blob.storage, blob.key)
         store.publish(blob.key, content)
         return blob
+
+    def has(self, bucket: Bucket, digest: Digest, size: int) -> bool:
+        """Whether an upload of this content needs no bytes: an object is believed healthy, and has its whole blob.
+
+        One that has not is noted as lost or corrupt: the upload's own bytes repair it. Raises StorageUnavailable.
+        """
+        with self._database.read() as tx:
+            known = objects.known(tx, bucket, digest)
+        if known is None:
+            return False
+        wrong = self._missed(Descriptor(digest, size, known.storage, known.key))
+        if wrong:
+            verdicts.note(self._database, [Verdict(bucket.id, known.id, known.storage, known.key, wrong)])
+        return wrong is None
+
+    def _missed(self, blob: Descriptor) -> Word | None:
+        """What a look at the blob's size says against it."""
+        found = self.store(blob.storage).size(blob.key)
+        return None if found == blob.size else "lost" if found is None else "corrupt"
 
     def open(self, node: Node) -> BinaryIO:
         """A seekable reader of a file's bytes. Raises NotFound, Corrupt, StorageUnavailable."""
         if node.content is None or node.object is None:
             raise NotFound(node.path, "has no content")
         try:
-            return self.store(node.content.storage).open(node.content.key)
+            return self._opened(node.content)
         except NotFound:
             return self.open_object(node.object)
 
     def open_object(self, wanted: ObjectId) -> BinaryIO:
         """A seekable reader of an object's bytes, wherever they have moved or been repaired to meanwhile.
 
-        Raises NotFound where the object is gone, Corrupt where it is not and its blob is, StorageUnavailable.
+        Raises NotFound where the object is gone, Corrupt where it is not and its blob is, or has another size: that is
+        noted, for `fsck` and the next upload to repair. Raises StorageUnavailable.
         """
         seen: Descriptor | None = None
         while True:
@@ -79,11 +100,29 @@ class Contents:
             if now is None:
                 raise NotFound("the content", "was removed meanwhile")
             if now == seen:
-                raise Corrupt(now.digest, "its blob is missing")
+                raise Corrupt(now.digest, self._judged(wanted, now))
             try:
-                return self.store(now.storage).open(now.key)
+                return self._opened(now)
             except NotFound:
                 seen = now
+
+    def _opened(self, blob: Descriptor) -> BinaryIO:
+        """Raises NotFound also where the blob has another size: its object's bytes are not there."""
+        reader = self.store(blob.storage).open(blob.key)
+        if reader.seek(0, os.SEEK_END) != blob.size:
+            reader.close()
+            raise NotFound(blob.key, "has another size")
+        reader.seek(0)
+        return reader
+
+    def _judged(self, wanted: ObjectId, blob: Descriptor) -> str:
+        """What is wrong with the object's blob, which could not be opened. It is noted, once."""
+        word = self._missed(blob)
+        with self._database.read() as tx:
+            known = objects.judged(tx, wanted)
+        if word and known and known.verdict != word:
+            verdicts.note(self._database, [Verdict(known.bucket, wanted, blob.storage, blob.key, word)])
+        return "its blob has another size" if word == "corrupt" else "its blob is missing"
 
     def store(self, name: str) -> BlobStore:
         if name not in self.stores:

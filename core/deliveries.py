@@ -1,5 +1,6 @@
 """The outbox of deletions is carried out here, and nowhere else are blobs deleted (I8)."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from .model import SECOND
 from .outbox import is_resting
 from .schema import purges
 from .tempo import FLAT_OUT, Tempo
+
+log = logging.getLogger(__name__)
 
 CLAIM = 600 * SECOND
 """Nanoseconds that a worker has for one claim; after that another may repeat the deletion, which is harmless."""
@@ -53,7 +56,8 @@ def _claim(database: Database) -> list[AnyRow]:
     with database.write() as tx:
         if is_resting(tx):
             return []
-        free = or_(purges.c.claimed.is_(None), purges.c.claimed <= tx.now)
+        over = or_(purges.c.claimed <= tx.now, purges.c.claimed > tx.now + CLAIM)
+        free = or_(purges.c.claimed.is_(None), over)
         due = select(purges.c.id).where(purges.c.due <= tx.now, free).order_by(purges.c.due).limit(BATCH)
         ids = list(tx.execute(due.with_for_update(skip_locked=True)).scalars())
         claimed = (
@@ -79,7 +83,7 @@ def _tried(contents: Contents, rows: Sequence[AnyRow], tempo: Tempo) -> Iterator
         mine = [row for row in rows if row.storage == name]
         store = contents.stores.get(name)
         if isinstance(store, BatchDeletes):
-            yield from _delete_all(store, mine)
+            yield from _delete_all(contents, store, mine)
             tempo.between()
             continue
         for row in mine:
@@ -87,12 +91,15 @@ def _tried(contents: Contents, rows: Sequence[AnyRow], tempo: Tempo) -> Iterator
             tempo.between()
 
 
-def _delete_all(store: BatchDeletes, claimed: Sequence[AnyRow]) -> Iterator[Tried]:
-    """As `_delete`, in one request; each blob has an error of its own."""
+def _delete_all(contents: Contents, store: BatchDeletes, claimed: Sequence[AnyRow]) -> Iterator[Tried]:
+    """As `_delete`, in one request; each blob has an error of its own. Which of them breaks it, shows one by one."""
     try:
         failed = store.delete_all([row.key for row in claimed])
     except Refusal as refusal:
         failed = dict.fromkeys((row.key for row in claimed), refusal)
+    except Exception:
+        yield from ((row, _delete(contents, row)) for row in claimed)
+        return
     for row in claimed:
         yield row, str(failed[row.key]) if row.key in failed else None
 
@@ -103,4 +110,9 @@ def _delete(contents: Contents, claimed: AnyRow) -> str | None:
         contents.store(claimed.storage).delete(claimed.key)
     except Refusal as refusal:
         return str(refusal)
+    except Exception as error:
+        # What nobody foresaw is this row's own trouble, and waits like any other: it is due first, and if it ended the
+        # run, it would end every run to come, and no other blob would ever be deleted.
+        log.exception("the deletion of %s failed", claimed.key)
+        return f"{type(error).__name__}: {error}"
     return None

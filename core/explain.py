@@ -35,6 +35,8 @@ class Explanation:
     references: tuple[str, ...]
     events: tuple[Event, ...]
     until: Instant | None = None
+    verdict: str | None = None
+    """What was last found of the bytes: ok, lost or corrupt; None where nobody has looked."""
 
 
 def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation]:
@@ -50,7 +52,7 @@ def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation
 
 
 def _objects() -> Query:
-    columns = (objects.c.id, objects.c.uid, objects.c.digest, objects.c.size, objects.c.state, objects.c.condemned)
+    columns = [objects.c[name] for name in ("id", "uid", "digest", "size", "state", "condemned", "verdict")]
     bucket = (buckets.c.name, buckets.c.retention, buckets.c.id.label("bucket"))
     return select(*columns, *bucket).join(buckets, buckets.c.id == objects.c.bucket)
 
@@ -94,7 +96,7 @@ def _of_row(tx: Transaction, registry: Registry, row: AnyRow) -> Explanation:
     references = (*_of_nodes(tx, row.id), *_of_versions(tx, row.id), *_others(tx, registry, row))
     until = None if row.condemned is None else Instant(row.condemned + row.retention)
     events = _events(tx, gc_log.c.object_uid == row.uid)
-    return Explanation(row.name, row.uid, row.digest, row.size, row.state, references, events, until)
+    return Explanation(row.name, row.uid, row.digest, row.size, row.state, references, events, until, row.verdict)
 
 
 def _of_nodes(tx: Transaction, wanted: ObjectId) -> Iterator[str]:
@@ -109,7 +111,8 @@ def _of_versions(tx: Transaction, wanted: ObjectId) -> Iterator[str]:
 
 def _others(tx: Transaction, registry: Registry, row: AnyRow) -> Iterator[str]:
     presets = select(renditions.c.preset).where(renditions.c.object == row.id)
-    yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
+    if registry.derived(row.bucket).referenced(tx, [row.id]):
+        yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
     held = select(holds.c.why, holds.c.until).where(holds.c.object == row.id, holds.c.until > tx.now)
     yield from (f"hold until {_time(until)}: {why}" for why, until in tx.execute(held))
     for rule in registry.hosts.get(row.bucket, ()):

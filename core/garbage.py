@@ -20,16 +20,23 @@ from .tempo import FLAT_OUT, Tempo
 DEAD = 10
 """Attempts after which a deletion counts as a dead letter. It is tried once a day all the same."""
 
+GENERATIONS = 10
+"""How often a run without a grace goes on with the renditions of what it purged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason."""
+    """What a run did. `failed` deletions stay in the outbox; `refused` buckets were left alone, with the reason.
+
+    What is `left` for the next run is what a host's open transaction may come to refer to.
+    """
 
     examined: int
     condemned: int
     revived: int
     purged: int
     purged_bytes: int
+    left: int
     failed: int
     deleted: int
     trash_expired: int
@@ -97,8 +104,13 @@ def run(
         expired = expire(database, tempo)
     media = LetGo() if dry_run else let_go(database, contents, tempo)
     collector = Collector(database, registry, tempo, breaker)
-    total: Collected = ahead + collector.collect(grace, retention, dry_run=dry_run, force=force)
-    total += collector.purge(retention, dry_run=dry_run)
+    total = ahead
+    for _ in range(GENERATIONS):
+        done: Collected = collector.collect(grace, retention, dry_run=dry_run, force=force)
+        done += collector.purge(retention, dry_run=dry_run)
+        total += done
+        if not done.released or grace:
+            break
     delivered = None if dry_run else deliver(database, contents, tempo)
     if remember is not None and not dry_run:
         history.forget(database, remember, tempo)
@@ -108,6 +120,7 @@ def run(
         revived=total.revived,
         purged=total.purged,
         purged_bytes=total.purged_bytes,
+        left=total.left,
         failed=delivered.failed if delivered else 0,
         deleted=delivered.deleted if delivered else 0,
         trash_expired=expired.trash,

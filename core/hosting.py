@@ -117,14 +117,20 @@ class HostObjects:
     def _live(self, uid: str) -> AnyRow | None:
         with self.database.read() as tx:
             row = _row(tx, uid)
-            return None if row is None or row.state != "live" or self._is_over(tx, row) else row
+            return None if row is None or self._is_let_go(tx, row) or self._is_over(tx, row) else row
+
+    def _is_let_go(self, tx: Transaction, row: AnyRow) -> bool:
+        """Whether it is condemned, and nothing has come to refer to it since: else it is revived by the next run."""
+        return row.state != "live" and not self._is_referred_to(tx, row)
 
     def _is_over(self, tx: Transaction, row: AnyRow) -> bool:
         """Whether it was temporary, its time has passed, and nothing else has come to refer to it."""
         if row.expires is None or row.expires > tx.now:
             return False
-        rules = self.registry.rules(buckets.get(tx, row.name))
-        return not any(rule.referenced(tx, [row.id]) for rule in rules)
+        return not self._is_referred_to(tx, row)
+
+    def _is_referred_to(self, tx: Transaction, row: AnyRow) -> bool:
+        return any(rule.referenced(tx, [row.id]) for rule in self.registry.rules(buckets.get(tx, row.name)))
 
     def get_object_data(self, uid: str) -> BinaryIO:
         """A seekable reader of the bytes. Raises NotFound, Corrupt, StorageUnavailable."""

@@ -1,6 +1,7 @@
 """Background jobs, each under a lease, so that normally one process among all servers runs it at a time.
 
-A lease saves work and proves nothing (I10): what a job does is safe when two do it at once. Times are the database's.
+A lease saves work and proves nothing (I10): what a job does is safe when two do it at once. Times are the database's;
+one that lies further ahead than it can was written while that clock was wrong, and keeps nobody waiting.
 """
 
 import logging
@@ -86,7 +87,7 @@ def seconds_until_due(database: Database, every: Sequence[Job]) -> float:
     """0 where one of the jobs is due and nobody runs it."""
     with database.read() as tx:
         known = _rows(tx)
-        first = min((_due(known.get(job.name), job) for job in every), default=tx.now)
+        first = min((_due(tx, known.get(job.name), job) for job in every), default=tx.now)
         return max(first - tx.now, 0) / SECOND
 
 
@@ -102,15 +103,22 @@ def _rows(tx: Transaction) -> dict[str, AnyRow]:
 def _state(tx: Transaction, row: AnyRow | None, job: Job) -> JobState:
     if row is None:
         return JobState(job.name, running=False, last_run=None, last_error=None, next_run=None)
-    running = row.lease is not None and row.lease > tx.now
-    return JobState(job.name, running, row.last_run, row.last_error, None if running else _due(row, job))
+    running = tx.now < _lease(tx, row)
+    return JobState(job.name, running, row.last_run, row.last_error, None if running else _due(tx, row, job))
 
 
-def _due(row: AnyRow | None, job: Job) -> Instant:
+def _due(tx: Transaction, row: AnyRow | None, job: Job) -> Instant:
     """When the job's time has come and no lease is in its way."""
     if row is None:
         return Instant(0)
-    return Instant(max(row.lease or 0, 0 if row.last_run is None else row.last_run + job.every))
+    if row.last_run is None or row.last_run > tx.now:
+        return Instant(_lease(tx, row))
+    return Instant(max(_lease(tx, row), row.last_run + job.every))
+
+
+def _lease(tx: Transaction, row: AnyRow) -> int:
+    """Until when somebody has the job, 0 where nobody can."""
+    return 0 if row.lease is None or row.lease > tx.now + LEASE else row.lease
 
 
 @dataclass(slots=True)
@@ -128,7 +136,7 @@ class _Turn:
         """Whether the job is due and free; then it is ours for the length of a lease."""
         with self.database.write() as tx:
             row = _rows(tx).get(self.job.name)
-            if _due(row, self.job) > tx.now:
+            if _due(tx, row, self.job) > tx.now:
                 return False
             if row is None:
                 tx.execute(insert(jobs).values(name=self.job.name))

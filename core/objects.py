@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, func, insert, or_, select, update
 
 from . import history, outbox, uids
-from .blobs.database import insert_inline
+from .blobs.database import inline_size, insert_inline
 from .database import Transaction
-from .model import INLINE, Bucket, BucketId, Descriptor, Digest, ObjectId
+from .model import INLINE, SECOND, Bucket, BucketId, Descriptor, Digest, ObjectId
 from .prepared import Prepared
 from .schema import digests, holds, objects
 from .staging import Sealed
@@ -22,19 +22,21 @@ _OF_DIGEST = Prepared(
 _TOUCH = Prepared(update(objects).where(objects.c.id == bindparam("wanted")).values(touched=bindparam("at")))
 _RENEW = Prepared(
     update(objects)
-    .where(objects.c.id == bindparam("wanted"))
+    .where(objects.c.id == bindparam("wanted"), or_(objects.c.verdict.is_(None), objects.c.verdict == "ok"))
     .values(touched=bindparam("at"), state="live", condemned=None)
 )
+LINGERING = 7 * 24 * 3600 * SECOND
+"""How long a healthy blob stays that has become inline, for those who read it: no signed URL lives longer."""
 
 
 class BlobNeeded(Exception):
     """The content's bytes must be published first: no healthy object has them, or their intent was taken meanwhile."""
 
 
-def known(tx: Transaction, bucket: Bucket, digest: Digest) -> bool:
-    """Whether an upload of this content needs no bytes: an object of it is there and believed healthy."""
+def known(tx: Transaction, bucket: Bucket, digest: Digest) -> "Known | None":
+    """The bucket's object of this content that is believed healthy: if its blob is there, an upload needs no bytes."""
     row = _of_digest(tx, bucket, digest)
-    return row is not None and _healthy(row)
+    return row if row is not None and _healthy(row) else None
 
 
 class Adopted(NamedTuple):
@@ -53,14 +55,15 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
     row = _of_digest(tx, bucket, content.digest)
     if row is not None and row.state == "condemned":
         history.record(tx, bucket, [row.id], "revived", "the same content came again")
-    if row is not None and _healthy(row):
+    if row is not None and _healthy(row) and _is_kept(tx, bucket, content, blob, row):
         if blob is not None:
             outbox.give_up(tx, blob.storage, blob.key)
-        tx.count(_RENEW, {"wanted": row.id, "at": tx.now})
+        if tx.count(_RENEW, {"wanted": row.id, "at": tx.now}) != 1:
+            raise BlobNeeded
         return Adopted(row.id, row.uid, Descriptor(content.digest, content.size, row.storage, row.key))
     vouched = _vouched(tx, bucket, content, blob)
     if row is not None:
-        outbox.post(tx, row.storage, row.key)
+        outbox.post(tx, row.storage, row.key, LINGERING if _healthy(row) else 0)
         repaired = {
             "storage": vouched.storage,
             "key": vouched.key,
@@ -107,6 +110,14 @@ def _vouched(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor 
     return Descriptor(content.digest, content.size, INLINE, key)
 
 
+def _is_kept(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | None, row: "Known") -> bool:
+    """Whether the object has its bytes. A blob was asked for before the transaction, outside of which no storage is;
+    a content that is to be inline was not, and where its object has a blob elsewhere, its bytes come inline as well."""
+    if blob is not None or content.data is None or not is_inline(bucket, content):
+        return True
+    return row.storage == INLINE and inline_size(tx, row.key) == content.size
+
+
 def is_inline(bucket: Bucket, content: Sealed) -> bool:
     """Whether the committing transaction itself stores the bytes. The empty content always is."""
     return content.size < bucket.inline_below or content.size == 0
@@ -122,12 +133,14 @@ def inline_key(bucket: Bucket) -> str:
     return f"{bucket.name}/{uids.fresh()}"
 
 
-def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "_Known | None":
+def _of_digest(tx: Transaction, bucket: Bucket, digest: Digest) -> "Known | None":
     row = tx.first(_OF_DIGEST, {"bucket": bucket.id, "digest": digest}) if bucket.dedup else None
-    return None if row is None else _Known(*row)
+    return None if row is None else Known(*row)
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
+    """An object as an upload of its content finds it."""
+
     id: ObjectId
     uid: str
     storage: str
@@ -136,7 +149,7 @@ class _Known(NamedTuple):
     state: str
 
 
-def _healthy(row: _Known) -> bool:
+def _healthy(row: Known) -> bool:
     return row.verdict not in {"lost", "corrupt"}
 
 
@@ -158,6 +171,17 @@ def located(tx: Transaction, wanted: ObjectId) -> Descriptor | None:
         select(objects.c.digest, objects.c.size, objects.c.storage, objects.c.key).where(objects.c.id == wanted)
     ).first()
     return Descriptor(*row) if row else None
+
+
+class Judged(NamedTuple):
+    bucket: BucketId
+    verdict: str | None
+
+
+def judged(tx: Transaction, wanted: ObjectId) -> Judged | None:
+    """Whose the object is, and what was last found of its blob."""
+    row = tx.execute(select(objects.c.bucket, objects.c.verdict).where(objects.c.id == wanted)).first()
+    return Judged(*row) if row else None
 
 
 def counterpart(tx: Transaction, wanted: ObjectId, bucket: BucketId) -> ObjectId:

@@ -7,13 +7,15 @@ once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, or_, select, update
 
 from .batches import among
 from .database import Transaction
-from .model import Bucket, BucketId, NodeId, ObjectId
+from .model import SECOND, Bucket, BucketId, NodeId, ObjectId
 from .schema import nodes, objects, pictures
 
+LONGEST_CLAIM = 3600 * SECOND
+"""One that ends later was made while the database's clock was wrong."""
 _KNOWN = select(pictures.c.object).where(pictures.c.object == bindparam("object"))
 
 
@@ -59,11 +61,11 @@ def attempts(tx: Transaction, content: ObjectId) -> int:
 
 def claim(tx: Transaction, content: ObjectId, nanoseconds: int) -> bool:
     """Whether its renditions are ours to make, for so long. False while somebody else's claim lasts."""
-    row = tx.execute(select(pictures.c.claimed).where(pictures.c.object == content)).first()
+    row = tx.execute(select(_is_free(tx).label("free")).where(pictures.c.object == content)).first()
     if row is None:
         tx.execute(insert(pictures).values(object=content, claimed=tx.now + nanoseconds))
         return True
-    if row.claimed is not None and row.claimed > tx.now:
+    if not row.free:
         return False
     _set(tx, content, claimed=tx.now + nanoseconds)
     return True
@@ -71,11 +73,10 @@ def claim(tx: Transaction, content: ObjectId, nanoseconds: int) -> bool:
 
 def claim_wanted(tx: Transaction, bucket: BucketId, limit: int, nanoseconds: int) -> list[ObjectId]:
     """Those of the bucket that have waited longest and that nobody is at, claimed."""
-    free = pictures.c.claimed.is_(None) | (pictures.c.claimed <= tx.now)
     waiting = (
         select(pictures.c.object)
         .join(objects, objects.c.id == pictures.c.object)
-        .where(pictures.c.wanted.is_not(None), free, objects.c.bucket == bucket)
+        .where(pictures.c.wanted.is_not(None), _is_free(tx), objects.c.bucket == bucket)
         .order_by(pictures.c.wanted, pictures.c.object)
         .limit(limit)
     )
@@ -86,9 +87,13 @@ def claim_wanted(tx: Transaction, bucket: BucketId, limit: int, nanoseconds: int
 
 def next_bucket(tx: Transaction) -> BucketId | None:
     """The bucket of the picture that has waited longest and that nobody is at."""
-    free = pictures.c.claimed.is_(None) | (pictures.c.claimed <= tx.now)
     waiting = select(objects.c.bucket).join(pictures, pictures.c.object == objects.c.id)
-    return tx.scalar(waiting.where(pictures.c.wanted.is_not(None), free).order_by(pictures.c.wanted).limit(1))
+    return tx.scalar(waiting.where(pictures.c.wanted.is_not(None), _is_free(tx)).order_by(pictures.c.wanted).limit(1))
+
+
+def _is_free(tx: Transaction) -> ColumnElement[bool]:
+    claimed = pictures.c.claimed
+    return or_(claimed.is_(None), claimed <= tx.now, claimed > tx.now + LONGEST_CLAIM)
 
 
 def finish(tx: Transaction, content: ObjectId, picture: Picture, *, everything: bool) -> None:

@@ -1,7 +1,8 @@
 """Reference rules: the queries that find what keeps an object alive. An object that no rule finds may go.
 
-The built-in rules are nodes (those in the trash too), versions, renditions and holds. A host application's table in the
-same database adds its own: its column is an indexed foreign key to objects.uid, so the database itself refuses to
+The built-in rules are nodes (those in the trash too), versions, holds and renditions: these count only below an object
+that another rule keeps, however many renditions lie between, so that none keeps itself. A host application's table in
+the same database adds its own: its column is an indexed foreign key to objects.uid, so the database itself refuses to
 delete what a row refers to, and the rule is remembered in the database: a collector that was not told of it leaves the
 bucket alone.
 """
@@ -48,11 +49,47 @@ class Rule:
         found = select(self.column).where(among(tx, self.column, wanted)).distinct()
         return found.where(holds.c.until > tx.now) if self.column.table is holds else found
 
+    def late(self, bucket: Bucket) -> Query:
+        """Condemned objects of the bucket to which a host's row refers: no other rule's rows come without reviving."""
+        named = select(objects.c.id).join_from(objects, self.column.table, self.column == objects.c.uid)
+        return named.where(objects.c.bucket == bucket.id, objects.c.condemned.is_not(None)).distinct()
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was made of an object that one of the `others` keeps, or of something that was made of it."""
+
+    others: tuple[Rule, ...]
+    name: str = "renditions"
+    column: Column[Any] = renditions.c.object
+
+    def referenced(self, tx: Transaction, wanted: Sequence[ObjectId]) -> set[ObjectId]:
+        """As a Rule's."""
+        kept: set[ObjectId] = set()
+        seen: set[tuple[ObjectId, ObjectId]] = set()
+        level = {(each, each) for each in wanted}
+        while level:
+            seen |= level
+            above = self._sources(tx, {source for _, source in level})
+            level = {(each, further) for each, source in level for further in above.get(source, ())} - seen
+            sources = {source for _, source in level}
+            found = {each for rule in self.others if sources for each in rule.referenced(tx, list(sources))}
+            kept |= {each for each, source in level if source in found}
+            level = {(each, source) for each, source in level if each not in kept}
+        return kept
+
+    def _sources(self, tx: Transaction, made: set[ObjectId]) -> dict[ObjectId, list[ObjectId]]:
+        """Of what each of these objects was made, where it is a rendition."""
+        sources: dict[ObjectId, list[ObjectId]] = {}
+        pairs = select(renditions.c.object, renditions.c.source).where(among(tx, renditions.c.object, made))
+        for each, source in tx.execute(pairs):
+            sources.setdefault(each, []).append(source)
+        return sources
+
 
 BUILT_IN = (
     Rule("nodes", nodes.c.object),
     Rule("versions", versions.c.object),
-    Rule("renditions", renditions.c.object),
     Rule("holds", holds.c.object),
 )
 
@@ -63,8 +100,12 @@ class Registry:
 
     hosts: Mapping[BucketId, tuple[Rule, ...]]
 
-    def rules(self, bucket: Bucket) -> tuple[Rule, ...]:
-        return BUILT_IN + self.hosts.get(bucket.id, ())
+    def rules(self, bucket: Bucket) -> tuple[Rule | Derived, ...]:
+        derived = self.derived(bucket.id)
+        return (*derived.others, derived)
+
+    def derived(self, bucket: BucketId) -> Derived:
+        return Derived(BUILT_IN + self.hosts.get(bucket, ()))
 
     def unknown(self, tx: Transaction, bucket: Bucket) -> list[str]:
         """Rules that the database remembers for the bucket and this process was not told of."""

@@ -1,21 +1,27 @@
 """Scrub: stored bytes are read and hashed, and the verdict is kept with the object, for uploads to repair (I1, I2)."""
 
 import hashlib
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select
 
+from . import verdicts
 from .contents import Contents
 from .database import AnyRow, Database
 from .errors import Corrupt, NotFound, StorageUnavailable
 from .model import Digest
 from .schema import objects
 from .tempo import FLAT_OUT, Tempo
+from .verdicts import Verdict
 
 BLOCK = 1 << 20
 PAGE = 200
-SEEN = (objects.c.id, objects.c.digest, objects.c.size, objects.c.storage, objects.c.key)
+AT_ONCE, LATEST = 200, 1.0
+"""Verdicts that share a transaction, and seconds that one waits for others."""
+SEEN = tuple(objects.c[name] for name in ("id", "bucket", "digest", "size", "storage", "key"))
 """What a verdict is about: an object, and the blob that it had then."""
 
 OTHER = Digest("")
@@ -37,24 +43,49 @@ def scrub(database: Database, contents: Contents, older_than: int = 0, tempo: Te
     lost: list[Digest] = []
     corrupt: list[Digest] = []
     failed: set[str] = set()
-    for row in _due(database, older_than):
-        try:
-            verdict = judge(database, contents, row, tempo)
-        except StorageUnavailable as refusal:
-            failed.add(str(refusal))
-            continue
-        verified, size = verified + 1, size + row.size
-        if verdict != "ok":
-            (lost if verdict == "lost" else corrupt).append(row.digest)
+    with closing(_Notes(database)) as notes:
+        for row in _due(database, older_than):
+            try:
+                verdict = _judged(contents, row, tempo)
+            except StorageUnavailable as refusal:
+                failed.add(str(refusal))
+                continue
+            notes.add(verdict)
+            verified, size = verified + 1, size + row.size
+            if verdict.word != "ok":
+                (lost if verdict.word == "lost" else corrupt).append(row.digest)
     return Scrubbed(verified, size, tuple(lost), tuple(corrupt), tuple(sorted(failed)))
 
 
-def judge(database: Database, contents: Contents, seen: AnyRow, tempo: Tempo = FLAT_OUT) -> str:
-    """The blob of the row (SEEN) was read, and the verdict is kept: ok, lost or corrupt. Raises StorageUnavailable."""
+def judge(database: Database, contents: Contents, seen: AnyRow) -> None:
+    """The blob of the row (SEEN) was read, and the verdict is kept. Raises StorageUnavailable."""
+    verdicts.note(database, [_judged(contents, seen, FLAT_OUT)])
+
+
+def _judged(contents: Contents, seen: AnyRow, tempo: Tempo) -> Verdict:
     found = digest(contents, seen.storage, seen.key, tempo)
-    verdict = "lost" if found is None else "ok" if found == seen.digest else "corrupt"
-    _note(database, seen, verdict)
-    return verdict
+    word = "lost" if found is None else "ok" if found == seen.digest else "corrupt"
+    return Verdict(seen.bucket, seen.id, seen.storage, seen.key, word)
+
+
+class _Notes:
+    """Verdicts that are kept together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[Verdict] = []
+        self._first = 0.0
+
+    def add(self, verdict: Verdict) -> None:
+        self._first = self._first if self._waiting else time.monotonic()
+        self._waiting.append(verdict)
+        if len(self._waiting) >= AT_ONCE or time.monotonic() - self._first > LATEST:
+            self.close()
+
+    def close(self) -> None:
+        """All that were added are kept."""
+        waiting, self._waiting = self._waiting, []
+        verdicts.note(self._database, waiting)
 
 
 def digest(contents: Contents, storage: str, key: str, tempo: Tempo = FLAT_OUT) -> Digest | None:
@@ -90,10 +121,3 @@ def _due(database: Database, older_than: int) -> Iterator[AnyRow]:
         if len(rows) < PAGE:
             return
         last = rows[-1].id
-
-
-def _note(database: Database, seen: AnyRow, verdict: str) -> None:
-    """The verdict is of the blob that was read: an object that was repaired or moved meanwhile keeps its own."""
-    same = (objects.c.id == seen.id) & (objects.c.storage == seen.storage) & (objects.c.key == seen.key)
-    with database.write() as tx:
-        tx.execute(update(objects).where(same).values(verified=tx.now, verdict=verdict))

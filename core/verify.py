@@ -86,7 +86,7 @@ def _references(tx: Transaction) -> Iterator[Problem]:
         tx, select(objects.c.digest).where(objects.c.state == "condemned", used), "I3", "is referred to and condemned"
     )
     bad = select(objects.c.digest).where(objects.c.verdict.in_(["lost", "corrupt"]))
-    yield from _each(tx, bad, "I2", "the last scrub found its bytes lost or corrupt")
+    yield from _each(tx, bad, "I2", "its bytes were found lost or corrupt, by a scrub or when they were wanted")
     doubled = select(objects.c.digest).join(
         purges, (purges.c.storage == objects.c.storage) & (purges.c.key == objects.c.key)
     )

@@ -42,6 +42,8 @@ def _lines(found: "Explanation") -> Iterator[str]:
     yield from (f"  kept by {reference}" for reference in found.references)
     if not found.references:
         yield "  nothing refers to it"
+    if found.verdict in {"lost", "corrupt"}:
+        yield f"  its bytes were found {found.verdict}; an upload of the same content to the bucket repairs it"
     if found.until is not None:
         yield f"  until {output.time(found.until)} at least `davstore gc revive {found.uid} --to PATH` brings it back"
     yield from (f"  {output.time(event.at)} {event.event}: {event.reason}" for event in found.events)

@@ -132,6 +132,8 @@ def _tell(done: "Run", *, json: bool, would: bool) -> None:
         verb = "would be" if would else "were"
         output.say(f"{done.examined} objects were examined, {done.condemned} {verb} condemned, {done.revived} revived.")
         output.say(f"{done.purged} objects of {output.size(done.purged_bytes)} {verb} purged.")
+        if done.left:
+            output.say(f"{done.left} objects were left for the next run: an open transaction may refer to them.")
         times = f"{done.trash_expired} trash entries, {done.versions_expired} versions and {done.files_expired} files"
         output.say(f"{times} had their time.")
         if not would:

@@ -1,8 +1,8 @@
 """Tokens for a short while, and app passwords until they are taken back."""
 
 import time
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jwt
 import pytest

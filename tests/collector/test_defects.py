@@ -131,7 +131,6 @@ def test_M1_renditions_go_with_their_source(store: Store):
 
     life.delete_for_good(store, ("files", "source.png"))
     life.run(store)
-    life.run(store)
 
     assert life.is_empty(store, store.settings.data)
 

@@ -1,7 +1,7 @@
 # ruff: noqa: N802 - the numbers of defects are theirs
 """The outbox of deletions: each is tried until it succeeds, none is lost, and none stands in another's way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 import pytest
@@ -10,11 +10,14 @@ from sqlalchemy import event, insert
 from core.blobs import Blob, BlobStore
 from core.blobs.store import Capability
 from core.collector import Collector
-from core.deliveries import deliver
-from core.errors import StorageUnavailable
+from core.deliveries import CLAIM, deliver
+from core.errors import Refusal, StorageUnavailable
 from core.jobs import Stopped
 from core.model import SECOND
+from core.outbox import BACKUP
+from core.policy import BucketPolicy
 from core.schema import objects, purges
+from core.schema_services import jobs
 from core.staging import Sealed
 from core.store import Store
 from core.tempo import Tempo
@@ -22,6 +25,7 @@ from tests.collector import life
 from tests.collector.life import DAY, PHOTO
 
 MINUTE = 60 * SECOND
+MIB = 1 << 20
 
 
 class Refusing:
@@ -31,6 +35,7 @@ class Refusing:
         self._inner = inner
         self.name, self.type, self.staging = inner.name, inner.type, inner.staging
         self.refused: set[str] = set()
+        self.broken: set[str] = set()
 
     def publish(self, key: str, content: Sealed) -> None:
         self._inner.publish(key, content)
@@ -44,6 +49,8 @@ class Refusing:
     def delete(self, key: str) -> None:
         if key in self.refused:
             raise StorageUnavailable(key, "is held fast")
+        if key in self.broken:
+            raise ZeroDivisionError("by zero")
         self._inner.delete(key)
 
     def blobs(self) -> Iterator[Blob]:
@@ -54,6 +61,62 @@ class Refusing:
 
     def claim(self, uid: str, *, new: bool) -> None:
         self._inner.claim(uid, new=new)
+
+
+class Together(Refusing):
+    """Deletes many in one request, which one of them can break."""
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, Refusal]:
+        for key in keys:
+            self.delete(key)
+        return {}
+
+
+@pytest.mark.expects_log("the deletion of .* failed")
+@pytest.mark.parametrize("kind", [Refusing, Together])
+def test_one_deletion_that_breaks_in_an_unforeseen_way_stops_no_other_and_is_tried_again(
+    store: Store, kind: type[Refusing]
+):
+    known = cast("dict[str, BlobStore]", store.contents.stores)
+    known["local"] = breaking = kind(known["local"])
+    for n in range(5):
+        life.put_and_delete(store, f"{n}.txt", PHOTO * (n + 1))
+    breaking.broken = {life.blobs(store)[0]}
+
+    done = life.run(store)
+
+    assert (done.purged, done.deleted, done.failed) == (5, 4, 1)
+    assert set(life.blobs(store)) == breaking.broken
+    (letter,) = store.garbage().failing
+    assert (letter.attempts, letter.error) == (1, "ZeroDivisionError: by zero")
+    (row,) = life.rows(store, purges)
+    assert row.due > row.claimed
+    breaking.broken = set()
+    life.change(store, purges, due=0, claimed=0)
+    assert life.run(store).deleted == 1
+
+
+def test_inline_blobs_share_their_transactions_by_their_bytes(store: Store):
+    for n in range(50):
+        life.put_and_delete(store, f"{n}.txt", b"%d" % n)
+    store.change_bucket("files", BucketPolicy(inline_below=2 * MIB))
+    for n in range(3):
+        life.put_and_delete(store, f"{n}.txt", bytes([n]) * MIB)
+    store.collect_garbage(grace=0, retention=DAY)
+    life.change(store, objects, condemned=0)
+    Collector(store.database, store.registry).purge()
+    commits: list[object] = []
+
+    def count(connection: object) -> None:
+        commits.append(connection)
+
+    event.listen(store.database.engine, "commit", count)
+
+    done = deliver(store.database, store.contents)
+
+    event.remove(store.database.engine, "commit", count)
+    assert (done.deleted, life.blobs(store)) == (53, [])
+    assert len(commits) <= 3 + 4, "claim, deletions, note, and a last look"
 
 
 @pytest.fixture
@@ -121,11 +184,28 @@ def test_what_another_worker_has_claimed_is_left_to_it_until_its_time_is_over(st
         now = tx.now
     life.run(store, grace=0, retention=DAY)
     with store.database.write() as tx:
-        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=now + DAY))
+        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=now + CLAIM))
 
     assert deliver(store.database, store.contents).deleted == 0
     life.change(store, purges, claimed=now)
     assert deliver(store.database, store.contents).deleted == 1
+
+
+def test_a_claim_of_a_clock_that_was_ahead_once_is_over(store: Store):
+    life.put_and_delete(store)
+    life.run(store, retention=DAY)
+    with store.database.write() as tx:
+        tx.execute(insert(purges).values(storage="local", key=life.blobs(store)[0] + "x", due=0, claimed=tx.now + DAY))
+
+    assert deliver(store.database, store.contents).deleted == 1
+
+
+def test_the_rest_for_a_backup_of_a_clock_that_was_ahead_once_is_over(store: Store):
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        tx.execute(insert(jobs).values(name=BACKUP, lease=tx.now + DAY))
+
+    assert life.run(store).deleted == 1
 
 
 def test_deleting_what_is_gone_already_is_success(store: Store):

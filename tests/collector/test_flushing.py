@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from core.blobs import BlobStore
 from core.collector import Collector
+from core.deliveries import deliver
 from core.store import Store
 from tests.collector import life
 from tests.parts import stores
@@ -58,6 +59,22 @@ def test_no_blob_is_deleted_before_its_claim_is_on_disk(store: Store, monkeypatc
 
     assert seen == [True] * 3
     assert settings.get("DELETE FROM objects", "off") == "off"
+
+
+@pytest.mark.parametrize("data", [life.PHOTO, b"few"])
+def test_the_deletion_of_inline_blobs_waits_for_no_disk_but_the_claim(
+    store: Store, monkeypatch: pytest.MonkeyPatch, data: bytes
+):
+    life.put_and_delete(store, data=data)
+    store.collect_garbage(grace=0, retention=life.DAY)
+    Collector(store.database, store.registry).purge(0)
+    flushes: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", flushes.append)
+
+    done = deliver(store.database, store.contents)
+
+    claims = 2 if store.database.engine.dialect.name == "sqlite" else 0
+    assert (done.deleted, len(flushes)) == (1, claims)
 
 
 def test_a_verdict_waits_for_no_disk(store: Store, monkeypatch: pytest.MonkeyPatch):

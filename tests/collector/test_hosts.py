@@ -3,23 +3,27 @@
 
 import dataclasses
 import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from core import uids
 from core.errors import Unusable
 from core.model import EMPTY, Bucket
 from core.policy import BucketPolicy, Reference
 from core.references import Registry, Rule
-from core.schema import blob_data, holds, objects
+from core.schema import blob_data, buckets, holds, objects, renditions
 from core.store import Store
 from tests.collector import life
 from tests.collector.conftest import OpenStore
 from tests.collector.hosts import COLUMN, PHOTOS, WITH_PHOTOS, Host, insert_profile
 from tests.collector.life import PHOTO
 from tests.collector.points import Points, once_at
+from tests.parts import stores
 
+T = TypeVar("T")
 CROWD = 1200
 """More objects than the breaker lets go without a word."""
 
@@ -50,6 +54,20 @@ def test_a_hosts_row_keeps_an_object_and_its_end_lets_it_go(open_store: OpenStor
     assert life.run(store).purged == 1
 
 
+def test_renditions_of_what_only_a_host_keeps_are_kept(open_store: OpenStore, host: Host):
+    store = with_host(open_store)
+    host.show(given_up(store))
+    given_up(store, data=PHOTO * 2)
+    source, made = life.rows(store, objects)
+    with store.database.write() as tx:
+        tx.execute(insert(renditions).values(source=source.id, preset="small", object=made.id))
+
+    assert life.run(store).condemned == 0
+    host.forget()
+    life.change(store, objects, touched=0)
+    assert life.run(store).purged == 2
+
+
 def test_a_hosts_row_that_comes_late_revives(open_store: OpenStore, host: Host):
     store = with_host(open_store)
     uid = given_up(store)
@@ -60,6 +78,23 @@ def test_a_hosts_row_that_comes_late_revives(open_store: OpenStore, host: Host):
     assert life.run(store).revived == 1
     assert life.only_object(store).state == "live"
     assert store.explain(uid)[0].events[-1].reason == "a reference was found"
+
+
+def test_what_a_host_refers_to_late_can_be_read_at_once_and_is_live_after_the_next_run(
+    open_store: OpenStore, host: Host
+):
+    store = with_host(open_store)
+    uids = [given_up(store, data=PHOTO * (n + 1)) for n in range(2)]
+    life.condemn(store)
+    assert store.objects.get_object(uids[0]) is None
+
+    host.show(uids[0])
+
+    assert store.objects.get_object_bytes(uids[0]) == PHOTO
+    done = life.run(store, retention=7 * life.DAY)
+    assert (done.revived, done.purged) == (1, 0)
+    assert [row.state for row in life.rows(store, objects)] == ["live", "condemned"]
+    assert store.objects.get_object(uids[1]) is None
 
 
 def test_explain_names_the_hosts_table(open_store: OpenStore, host: Host):
@@ -205,7 +240,35 @@ def test_P3_a_hosts_row_inserted_between_the_proof_and_the_deletion_keeps_the_ob
     assert other not in left
 
 
-def test_P3_a_hosts_open_transaction_makes_the_purge_wait_and_keeps_the_object(open_store: OpenStore, host: Host):
+def test_P3_a_hosts_open_transaction_keeps_the_object_and_makes_no_writer_wait(open_store: OpenStore, host: Host):
+    """On SQLite it is the one writer of the database itself."""
+    if host.is_sqlite:
+        return
+    store = with_host(open_store)
+    uid, other = given_up(store), given_up(store, data=PHOTO * 2)
+    life.condemn(store)
+    with host.connected() as connection:
+        insert_profile(host, connection, uid)
+
+        done = _not_waiting(lambda: life.run(store))
+        path = _not_waiting(lambda: life.put(store, "b.txt", PHOTO * 3, "media"))
+
+        assert (done.purged, done.left, done.revived) == (1, 1, 0)
+        assert other not in {row.uid for row in life.rows(store, objects)}
+        assert stores.content(life.as_ann(store), path) == PHOTO * 3
+        connection.commit()
+    life.run(store)
+
+    assert host.shown() == [uid]
+    assert {row.uid: row.state for row in life.rows(store, objects)}[uid] == "live"
+    assert store.objects.get_object_bytes(uid) == PHOTO
+
+
+def test_P3_a_hosts_open_transaction_makes_the_purge_wait_on_sqlite_and_keeps_the_object(
+    open_store: OpenStore, host: Host
+):
+    if not host.is_sqlite:
+        return
     store = with_host(open_store)
     uid = given_up(store)
     life.condemn(store)
@@ -220,6 +283,27 @@ def test_P3_a_hosts_open_transaction_makes_the_purge_wait_and_keeps_the_object(o
 
     assert host.shown() == [row.uid for row in life.rows(store, objects)] == [uid]
     assert life.only_object(store).state == "live"
+
+
+def test_a_row_that_no_rule_knows_and_that_is_about_to_go_makes_nobody_wait_for_long(open_store: OpenStore, host: Host):
+    """PostgreSQL looks at such rows when it checks the foreign key, and waits for whoever is changing one."""
+    if host.is_sqlite:
+        return
+    store = open_store()
+    uid = given_up(store)
+    life.condemn(store)
+    host.show(uid)
+    with host.connected() as connection:
+        connection.execute("DELETE FROM profile")
+
+        done = _not_waiting(lambda: life.run(store))
+
+        assert (done.purged, done.left, done.revived) == (0, 1, 0)
+        connection.rollback()
+    assert life.run(store).revived == 1
+    host.forget()
+    life.change(store, objects, touched=0)
+    assert life.run(store).purged == 1
 
 
 def test_the_breaker_stops_a_run_that_would_condemn_most_of_a_bucket_with_hosts(open_store: OpenStore, host: Host):
@@ -290,6 +374,16 @@ def test_a_run_while_the_host_refers_to_it_at_every_point(open_store: OpenStore,
     assert host.shown() == [uid]
 
 
+def _not_waiting(act: Callable[[], T]) -> T:
+    """What it gives, though the host's transaction stays open until it has."""
+    results: list[T] = []
+    acting = threading.Thread(target=lambda: results.append(act()), daemon=True)
+    acting.start()
+    acting.join(20)
+    assert results, "waits for the host"
+    return results[0]
+
+
 class _After(Registry):
     """Something happens when the purge has proved that nothing refers: after the question, before the deletion."""
 
@@ -332,9 +426,10 @@ def _crowd(store: Store, count: int, bucket: str = "media", touched: int | None 
                 "uid": uids.fresh(),
                 "key": f"{bucket}/{n}",
                 "created": 0,
-                "touched": 0 if n < worth_a_look else tx.now + life.DAY,
+                "touched": 2 if n < worth_a_look else 1,
             }
             for n in range(count)
         ]
+        tx.execute(update(buckets).values(collected=1, walked=tx.now))
         tx.execute(insert(objects), rows)
         tx.execute(insert(blob_data), [{"key": f"inline/{bucket}/{n}", "n": 0, "data": b""} for n in range(count)])

@@ -1,17 +1,19 @@
 """What keeps an object alive, how long it stays when nothing does, and which rows the collector looks at."""
 
 import dataclasses
+import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from core import uids
-from core.model import SECOND
+from core.database import Transaction
+from core.model import SECOND, Instant
 from core.policy import BucketPolicy, Versions
 from core.progress import AGAIN
-from core.references import BUILT_IN, Registry, Rule
-from core.schema import holds, nodes, objects, purges, renditions, trash, versions
+from core.references import Registry, Rule
+from core.schema import buckets, holds, nodes, objects, purges, renditions, trash, versions
 from core.schema_services import gc_log
 from core.store import Store
 from tests.collector import life
@@ -20,6 +22,7 @@ from tests.collector.life import DAY, PHOTO
 from tests.parts import stores
 
 HOUR = 3600 * SECOND
+YEAR = 365 * DAY
 
 
 def test_what_a_file_refers_to_is_kept(store: Store):
@@ -163,6 +166,50 @@ def test_an_object_that_an_older_program_cleared_is_looked_at_too(store: Store):
     assert life.run(store).purged == 1
 
 
+def test_a_clock_that_was_ahead_once_stops_no_collection(store: Store):
+    with store.database.write() as tx:
+        tx.execute(update(buckets).values(collected=tx.now + YEAR, walked=tx.now + YEAR))
+    life.put_and_delete(store)
+
+    told = store.collect_garbage(grace=0, retention=0, dry_run=True)
+    done = life.run(store)
+
+    assert (told.condemned, done.purged) == (1, 1)
+
+
+def test_a_run_while_the_clock_is_a_year_ahead_keeps_nothing_for_a_year(store: Store, monkeypatch: pytest.MonkeyPatch):
+    _set_clock(monkeypatch, YEAR)
+    kept = life.put(store, "kept.txt")
+    life.put_and_delete(store, "condemned.txt", PHOTO * 2)
+    life.condemn(store)
+    life.put_and_delete(store, "touched.txt", PHOTO * 3)
+
+    _set_clock(monkeypatch, 0)
+    life.put_and_delete(store, "later.txt", PHOTO * 4)
+    life.run(store)
+
+    assert life.only_object(store).size == len(PHOTO)
+    life.delete_for_good(store, kept)
+    assert life.run(store).purged == 1
+
+
+def test_a_touch_that_lies_ahead_is_found_after_30_days_and_one_for_a_hold_is_left(store: Store):
+    life.put_and_delete(store, "held.txt", PHOTO * 2)
+    life.hold(store, life.only_object(store).id, 3600)
+    life.put_and_delete(store)
+    life.condemn(store)
+    assert life.rows(store, objects)[1].state == "condemned"
+    life.put_and_delete(store)
+    with store.database.write() as tx:
+        tx.execute(update(objects).where(objects.c.size == len(PHOTO)).values(touched=tx.now + YEAR))
+    before = life.rows(store, objects)[0].touched
+
+    life.a_month_later(store)
+
+    assert life.run(store).purged == 1
+    assert life.only_object(store).touched == before > _now(store)
+
+
 def test_30_days_are_what_the_design_says():
     assert AGAIN == 30 * DAY
 
@@ -237,9 +284,62 @@ def test_a_rendition_lives_as_long_as_its_source_and_not_longer(store: Store):
 
     assert life.run(store).condemned == 0
     life.delete_for_good(store, ("files", "source.png"))
-    first = life.run(store)
-    assert (first.purged, [row.id for row in life.rows(store, objects)]) == (1, [thumbnail.id])
-    assert life.run(store).purged == 1
+    assert life.condemn(store).condemned == 1
+    done = life.run(store)
+
+    assert (done.condemned, done.purged, life.rows(store, objects)) == (1, 2, [])
+
+
+def test_renditions_of_renditions_go_in_one_run(store: Store):
+    count = 5
+    for n in range(count):
+        life.put(store, f"{n}.png", PHOTO * (n + 1))
+    _derive(store, *((n, n + 1) for n in range(count - 1)))
+    life.run(store)
+    for n in reversed(range(1, count)):
+        life.delete_for_good(store, ("files", f"{n}.png"))
+    assert life.run(store).condemned == 0
+
+    life.delete_for_good(store, ("files", "0.png"))
+
+    assert life.run(store).purged == count
+
+
+@pytest.mark.parametrize("pairs", [[(0, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)], [(0, 0), (0, 1), (1, 1)]])
+def test_renditions_keep_neither_themselves_nor_each_other(store: Store, pairs: list[tuple[int, int]]):
+    """A rendition that somebody uploads again may be a rendition's source, and its own."""
+    names = sorted({n for pair in pairs for n in pair})
+    for n in names:
+        life.put(store, f"{n}.png", PHOTO * (n + 1))
+    _derive(store, *pairs)
+    for n in names[1:]:
+        life.delete_for_good(store, ("files", f"{n}.png"))
+
+    assert life.run(store).condemned == 0
+    assert len(store.explain(life.rows(store, objects)[-1].digest)[0].references) > 0
+    life.delete_for_good(store, ("files", "0.png"))
+    assert [store.explain(row.digest)[0].references for row in life.rows(store, objects)] == [()] * len(names)
+    assert life.run(store).purged == len(names)
+
+
+def test_a_rendition_of_what_only_a_hold_or_a_version_keeps_is_kept(store: Store):
+    life.put(store, "0.png")
+    life.put(store, "0.png", PHOTO * 2)
+    life.put_and_delete(store, "1.png", PHOTO * 3)
+    life.put_and_delete(store, "2.png", PHOTO * 4)
+    life.put_and_delete(store, "3.png", PHOTO * 5)
+    _derive(store, (0, 2), (3, 4))
+    life.hold(store, life.rows(store, objects)[3].id, 60)
+
+    assert life.run(store).condemned == 0
+
+
+def _derive(store: Store, *pairs: tuple[int, int]) -> None:
+    """The second object of each pair is a rendition of the first."""
+    ids = [row.id for row in life.rows(store, objects)]
+    with store.database.write() as tx:
+        for n, (source, made) in enumerate(pairs):
+            tx.execute(insert(renditions).values(source=ids[source], preset=str(n), object=ids[made]))
 
 
 def test_no_rendition_of_a_source_is_no_hindrance(store: Store):
@@ -370,8 +470,9 @@ def test_old_versions_go_by_age(store: Store):
     assert store.recovery(life.ADMIN).versions(path) == []
 
 
-def test_every_rule_that_is_built_in_is_asked():
-    assert {rule.name for rule in BUILT_IN} == {"nodes", "versions", "renditions", "holds"}
+def test_every_rule_that_is_built_in_is_asked(store: Store):
+    rules = Registry({}).rules(life.bucket(store))
+    assert {rule.name for rule in rules} == {"nodes", "versions", "renditions", "holds"}
 
 
 def test_a_forced_row_that_no_rule_knows_is_kept_by_its_foreign_key(store: Store):
@@ -394,6 +495,15 @@ class _Blind(Registry):
 def _now(store: Store) -> int:
     with store.database.read() as tx:
         return tx.now
+
+
+def _set_clock(monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+    """The database's clock, on either engine, is so many nanoseconds ahead."""
+
+    def now(tx: Transaction) -> Instant:
+        return Instant(time.time_ns() // 1000 * 1000 + ahead)
+
+    monkeypatch.setattr(Transaction, "now", property(now))
 
 
 def _everything(store: Store) -> object:

@@ -128,11 +128,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int, do: Callable[[], object]
     """Does something else between two transactions."""
     write, begun = Database.write, list[int]()
 
-    def one(database: Database) -> object:
+    def one(database: Database, *, durable: bool = True) -> object:
         begun.append(1)
         if len(begun) == at:
             do()
-        return write(database)
+        return write(database, durable=durable)
 
     monkeypatch.setattr(Database, "write", one)
 

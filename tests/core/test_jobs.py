@@ -85,6 +85,18 @@ def test_a_job_that_another_runs_is_left_alone_until_its_lease_is_over(store: St
     assert ran(other.database, job()) == ["tidy"]
 
 
+def test_a_clock_that_was_ahead_once_stops_no_job(store: Store):
+    ran(store.database, job())
+
+    change(store.database, last_run=now(store.database) + 1000 * HOUR)
+    assert jobs.seconds_until_due(store.database, [job()]) == 0
+    change(store.database, holder="somebody", lease=now(store.database) + 1000 * HOUR)
+
+    assert not state(store.database, job()).running
+    assert ran(store.database, job()) == ["tidy"]
+    assert ran(store.database, job()) == []
+
+
 def test_of_many_who_come_at_once_one_runs_a_job(store: Store, open_store: Callable[[], Store]):
     stores = [store, *(open_store() for _ in range(3))]
     start, runs = Barrier(len(stores)), list[int]()
