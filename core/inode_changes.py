@@ -56,7 +56,7 @@ def _take_away(
     owner = place(tx, parent, name).access.owner if path and tx.first(_IS_RULED, {"of": bucket.id}) else ""
     tree.unlink(tx, parent, name, seq)
     if path is not None:
-        trash.put(tx, bucket, tree.reread(tx, found.id, (*path, name)), caller.name, owner)
+        trash.put(tx, bucket, parent, tree.reread(tx, found.id, (*path, name)), caller.name, owner)
     elif found.links == 1:
         _drop(tx, bucket, found)
 
