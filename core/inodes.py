@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
@@ -23,12 +22,10 @@ from . import (
     locks,
     media,
     objects,
-    pictures,
     properties,
     room,
     tree,
     unpublished,
-    versions,
 )
 from .contents import Contents
 from .database import Database, Transaction
@@ -41,7 +38,7 @@ from .errors import (
     NotFound,
     Refusal,
 )
-from .inode_changes import check_unlocked, exchange, remove, rename
+from .inode_changes import check_unlocked, exchange, recover, remove, rename, replace_content
 from .inode_rows import TOP, Inode
 from .model import (
     EMPTY,
@@ -222,6 +219,10 @@ class Inodes:
         """Smaller contents of the file's bucket live in the database. Raises NotFound."""
         return self._policy(self._home(node)).inline_below
 
+    def has_trash(self, bucket: BucketId) -> bool:
+        """Whether what is removed from the bucket can be restored."""
+        return self._policy(bucket).trash is not None
+
     def draft(self, inode: Inode) -> RandomDraft:
         """An empty draft for a file's next content."""
         return self._contents.random_draft(self._policy(inode.bucket))
@@ -238,7 +239,7 @@ class Inodes:
             superseded[:] = [one for one in unpublished.refused(tx, node) if one.file != kept]
             if kept is not None:
                 unpublished.forget(tx, kept)
-            self._replace(tx, bucket, file, content, adopted, modified, self._caller.name)
+            replace_content(tx, bucket, file, content, adopted, modified, self._caller.name)
             return inode_rows.get(tx, node)
 
         written = self._adopted(node, draft.seal(), act, durable=durable)
@@ -250,19 +251,13 @@ class Inodes:
         return draft.kept and f"{self._policy(bucket).storage}/{draft.kept}"
 
     def recover(self, draft: Unpublished, content: Sealed, modified: Instant, *, is_newest: bool) -> None:
-        """A draft whose owner is gone is its file's content. It is an older version instead where it is not the newest,
-        or where the file got another content since the draft was begun. Raises QuotaExceeded, NotFound, Locked …"""
+        """A draft whose owner is gone is its file's content, or an older version of it (inode_changes.recover).
+
+        Raises QuotaExceeded, NotFound, Locked …
+        """
 
         def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> None:
-            unpublished.forget(tx, draft.file)
-            has_moved_on = draft.base is not None and file.content and file.content.digest != draft.base
-            if is_newest and not has_moved_on:
-                always = draft.base is None
-                self._replace(tx, bucket, file, content, adopted, modified, draft.principal, always=always)
-            elif content.size and adopted != file.object:
-                buckets.advance(tx, bucket)
-                older = replace(file, object=adopted, size=content.size, modified=modified)
-                versions.keep(tx, older, author=draft.principal)
+            recover(tx, bucket, file, draft, content, adopted, modified, is_newest=is_newest)
 
         self._adopted(draft.node, content, act, durable=True)
 
@@ -282,28 +277,6 @@ class Inodes:
                 return act(tx, bucket, file, content, objects.adopt(tx, bucket, content, blob))
 
         return crossing.with_bytes(attempt)
-
-    def _replace(
-        self,
-        tx: Transaction,
-        bucket: Bucket,
-        file: Node,
-        content: Sealed,
-        adopted: ObjectId,
-        modified: Instant | None,
-        author: str,
-        *,
-        always: bool = False,
-    ) -> None:
-        seq = buckets.advance(tx, bucket, size=content.size - file.size)
-        pictures.want(tx, bucket, adopted, file.media_type, content.size)
-        versions.replace_content(
-            *(tx, file, adopted, content.size, file.media_type, tx.now if modified is None else modified),
-            author=author,
-            seq=seq,
-            expires=buckets.expiry(tx, bucket),
-            always=always,
-        )
 
     def _admit(self, bucket: Bucket, node: NodeId, content: Sealed) -> None:
         """Raises UnsupportedMediaType, TooLarge, NotFound."""

@@ -1,6 +1,5 @@
 """Drafts that outlived their mount, or could not be published: listed, and published as soon as that is possible."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -8,10 +7,11 @@ from pathlib import Path as FilePath
 from . import kept_drafts, tree, unpublished
 from .contents import Contents
 from .database import Database
+from .drafts import digest_of
 from .errors import NotFound, Refusal, StorageUnavailable
 from .inodes import Inodes
-from .model import Digest, Instant, NodeId, Path
-from .staging import Sealed
+from .model import Instant, NodeId, Path
+from .staging import Sealed, translated
 from .unpublished import Unpublished
 
 
@@ -89,9 +89,9 @@ class Leftovers:
         return None
 
     def _sealed(self, inodes: Inodes, one: Unpublished, file: FilePath, descriptor: int) -> tuple[Sealed, Instant]:
-        with open(file, "rb") as content:
-            digest = Digest(hashlib.file_digest(content, "sha256").hexdigest())
         about = os.fstat(descriptor)
+        with translated(file.parent):
+            digest = digest_of(descriptor, about.st_size)
         data = file.read_bytes() if about.st_size < inodes.inline_below(one.node) else None
         sealed = Sealed(digest, about.st_size, data, None if data is not None else file, {"sha256": digest})
         return sealed, Instant(about.st_mtime_ns)
