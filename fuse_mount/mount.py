@@ -36,6 +36,8 @@ class Options:
     read_only: bool = False
     allow_other: bool = False
     attr_timeout: float = 1.0
+    restrictions: tuple[str, ...] = ()
+    """The kernel's own: noexec, nosuid, nodev."""
 
 
 def run(store: Store, options: Options) -> None:
@@ -105,7 +107,7 @@ def _top(store: Store, options: Options) -> NodeId:
 
 
 def _words(options: Options) -> list[str]:
-    words = ["fsname=davstore", "subtype=davstore", "default_permissions"]
+    words = ["fsname=davstore", "subtype=davstore", "default_permissions", *options.restrictions]
     return words + ["ro"] * options.read_only + ["allow_other"] * options.allow_other
 
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from sqlalchemy import text
 
 from core.errors import AlreadyExists, InvalidMove, InvalidPath, Locked, NotEmpty, NotFound, QuotaExceeded
 from core.inode_rows import TOP, Inode
@@ -218,3 +219,11 @@ def test_a_draft_written_anywhere_has_the_bytes_of_all_writes(inodes: Inodes, to
     assert found
     assert found.modified == 7
     assert content(inodes, found) == expected
+
+
+def test_there_is_no_room_where_there_is_no_bucket(store: Store, inodes: Inodes):
+    with store.database.write() as tx:
+        tx.execute(text("DELETE FROM nodes"))
+        tx.execute(text("DELETE FROM buckets"))
+
+    assert inodes.room(TOP) == (0, 0, 0)
