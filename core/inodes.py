@@ -7,7 +7,7 @@ is one transaction, whose commit is left to the operating system: it survives a 
 import os
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
@@ -37,6 +37,7 @@ from .errors import (
     NotACollection,
     NotFound,
     Refusal,
+    StorageUnavailable,
 )
 from .inode_changes import check_unlocked, exchange, recover, remove, rename, replace_content
 from .inode_rows import TOP, Inode
@@ -244,7 +245,9 @@ class Inodes:
 
         written = self._adopted(node, draft.seal(), act, durable=durable)
         for one in superseded:
-            kept_drafts.drop(self._database, self._contents, one)
+            # The write is done: a draft that cannot be dropped now is an older version when it is found.
+            with suppress(StorageUnavailable):
+                kept_drafts.drop(self._database, self._contents, one)
         return written
 
     def _kept_file(self, bucket: BucketId, draft: RandomDraft) -> str | None:
