@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-PARTS ?= cadaver chromium curl davfs2 dbus fuse3 gvfs-backends gvfs-daemons gvfs-fuse libglib2.0-bin litmus nginx-light openssl postgresql procps rsync sqlite3 strace unzip
+PARTS ?= cadaver chromium curl davfs2 dbus fuse3 gvfs-backends gvfs-daemons gvfs-fuse libglib2.0-bin litmus nginx-light openssl postgresql procps rsync sqlite3 strace systemd unzip
 BIN := .venv/bin
 
 .PHONY: install run check lint parts test soak bench clean

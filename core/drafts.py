@@ -4,6 +4,7 @@ import ctypes
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,11 @@ from .staging import Block, DraftFile, Sealed, is_kept, translated
 
 COPY_BLOCK = 1 << 20
 KEEP_SIZE, PUNCH_HOLE = 1, 2
+LARGEST = 1 << 44
+"""Bytes. More is refused, holes or not, whatever the file system of the staging directory takes."""
+CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What the kernel says where it cannot copy between two files."""
+_zeros = memoryview(bytes(COPY_BLOCK))
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 
 
@@ -31,6 +37,7 @@ class RandomDraft:
         self._file: DraftFile | None = None
         self._hash = hashlib.sha256()
         self._hashed: int | None = 0
+        self._has_room_behind = False
 
     @property
     def descriptor(self) -> int | None:
@@ -80,6 +87,24 @@ class RandomDraft:
         elif self._hashed is not None and offset < self._hashed:
             self._hashed = None
 
+    def copy_from(self, source: int, start: int, length: int, offset: int) -> int:
+        """As `write`, of what another file has from `start` on. Returns how many bytes came, of which there are fewer
+        where it ends, or where something went wrong on the way."""
+        length = min(length, max(0, os.fstat(source).st_size - start))
+        if length == 0:
+            return 0
+        self._reserve(offset + length)
+        with translated(self._directory):
+            if self._file is None:
+                return self.write(os.pread(source, length, start), offset)
+            done = _copy_some(source, self._file.descriptor, start, length, offset)
+            for at in range(offset, offset + done, COPY_BLOCK):
+                size = min(COPY_BLOCK, offset + done - at)
+                block = os.pread(self._file.descriptor, size, at) if self._hashed == at else b""
+                self._hash_along(block, at, size)
+        self.size = max(self.size, offset + done)
+        return done
+
     def read(self, size: int, offset: int) -> bytes:
         if self._file is None:
             return bytes(self._memory[offset : offset + size])
@@ -100,6 +125,23 @@ class RandomDraft:
                 self._hashed = None
         self.size = size
 
+    def allocate(self, offset: int, length: int, *, keep_size: bool) -> None:
+        """There is room for the range, to the end of which the file reaches at least, unless `keep_size`.
+
+        Raises TooLarge, StorageFull.
+        """
+        end = offset + length
+        self._reserve(end)
+        if self._file is not None:
+            with translated(self._directory):
+                if keep_size:
+                    _change_room(self._file.descriptor, KEEP_SIZE, offset, length)
+                    self._has_room_behind = True
+                else:
+                    os.posix_fallocate(self._file.descriptor, offset, length)
+        if not keep_size and end > self.size:
+            self.truncate(end)
+
     def punch(self, offset: int, length: int) -> None:
         """That part of what is there reads as zeros."""
         end = min(self.size, offset + length)
@@ -109,12 +151,13 @@ class RandomDraft:
             self._memory[offset:end] = bytes(end - offset)
         else:
             with translated(self._directory):
-                _punch(self._file.descriptor, offset, end - offset)
+                _change_room(self._file.descriptor, KEEP_SIZE | PUNCH_HOLE, offset, end - offset)
             self._hashed = None
 
     def _reserve(self, size: int) -> None:
-        if self._limit is not None and size > self._limit:
-            raise TooLarge(reason=f"the content is larger than {self._limit} bytes")
+        limit = LARGEST if self._limit is None else min(LARGEST, self._limit)
+        if size > limit:
+            raise TooLarge(reason=f"the content is larger than {limit} bytes")
         if self._file is None and size > self._spill_above:
             self._spill()
 
@@ -131,10 +174,12 @@ class RandomDraft:
             data = bytes(self._memory)
             digest = hashlib.sha256(data).hexdigest()
             return Sealed(Digest(digest), len(data), data, None, {"sha256": digest})
-        if self._hashed != self.size:
-            with translated(self._directory), open(self._file.path, "rb") as file:
-                self._hash = hashlib.file_digest(file, "sha256")  # type: ignore[assignment]
-            self._hashed = self.size
+        with translated(self._directory):
+            if self._has_room_behind:
+                os.ftruncate(self._file.descriptor, self.size)
+                self._has_room_behind = False
+            if self._hashed != self.size:
+                self._hash, self._hashed = _hash_of(self._file.descriptor, self.size), self.size
         digest = self._hash.hexdigest()
         return Sealed(Digest(digest), self.size, None, self._file.path, {"sha256": digest})
 
@@ -189,17 +234,66 @@ def _fill(content: bytes | BinaryIO, target: int) -> None:
         offset += len(block)
 
 
-def _copy(source: int, target: int, size: int) -> None:
+def digest_of(descriptor: int, size: int) -> Digest:
+    """Of a file's first `size` bytes. Raises OSError."""
+    return Digest(_hash_of(descriptor, size).hexdigest())
+
+
+def _hash_of(descriptor: int, size: int):
+    found = hashlib.sha256()
+    for block in _blocks(descriptor, size):
+        found.update(block)
+    return found
+
+
+def _blocks(descriptor: int, size: int) -> Iterator[memoryview]:
+    """A file from its first byte on. Holes are not read: all their zeros are the same ones."""
+    buffer, done = memoryview(bytearray(COPY_BLOCK)), 0
+    for start, end in (*_extents(descriptor, size), (size, size)):
+        for at in range(done, start, COPY_BLOCK):
+            yield _zeros[: start - at]
+        done = start
+        while done < end and (count := os.preadv(descriptor, [buffer[: end - done]], done)):
+            yield buffer[:count]
+            done += count
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data, from where to where: the rest are holes."""
     end = 0
     while end < size:
         try:
-            start = os.lseek(source, end, os.SEEK_DATA)
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
             return
-        end = os.lseek(source, start, os.SEEK_HOLE)
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield min(start, size), min(end, size)
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    for start, end in _extents(source, size):
         _copy_range(source, target, start, end)
+
+
+def _copy_some(source: int, target: int, start: int, length: int, offset: int) -> int:
+    """How many bytes came. Raises OSError where that is none."""
+    done = 0
+    try:
+        while done < length:
+            count = os.copy_file_range(source, target, length - done, start + done, offset + done)
+            if count == 0:
+                break
+            done += count
+    except OSError as error:
+        if done == 0 and error.errno in CANNOT_COPY:
+            block = os.pread(source, min(length, COPY_BLOCK), start)
+            _write_at(target, block, offset)
+            return len(block)
+        if done == 0:
+            raise
+    return done
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
@@ -217,8 +311,8 @@ def _write_at(descriptor: int, block: Block, offset: int) -> None:
         rest, offset = rest[done:], offset + done
 
 
-def _punch(descriptor: int, offset: int, length: int) -> None:
+def _change_room(descriptor: int, mode: int, offset: int, length: int) -> None:
     """Raises OSError."""
-    if _fallocate(descriptor, KEEP_SIZE | PUNCH_HOLE, ctypes.c_int64(offset), ctypes.c_int64(length)):
+    if _fallocate(descriptor, mode, ctypes.c_int64(offset), ctypes.c_int64(length)):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

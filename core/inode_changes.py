@@ -1,17 +1,22 @@
-"""Names that go, move and change places, by node ids; the callers hold the bucket's writer lock."""
+"""Names that go, move and change places, and contents that come, by node ids; the callers hold the bucket's writer
+lock."""
+
+from dataclasses import replace
 
 from sqlalchemy import bindparam, delete, literal, or_, select, update
 
-from . import buckets, inode_rows, locks, media, places, trash, tree, versions
+from . import buckets, inode_rows, locks, media, pictures, places, trash, tree, unpublished, versions
 from .database import Transaction
 from .errors import AlreadyExists, InvalidMove, InvalidPath, IsACollection, NotACollection, NotEmpty, NotFound
 from .inode_rows import Inode
-from .model import ANYTHING, Bucket, Caller, Kind, NodeId
+from .model import ANYTHING, Bucket, Caller, Instant, Kind, Node, NodeId, ObjectId
 from .places import Place
 from .prepared import Prepared
 from .schema import names, nodes
 from .schema import objects as object_rows
 from .schema import versions as version_rows
+from .staging import Sealed
+from .unpublished import Unpublished
 
 _IS_RULED = Prepared(select(literal(1)).where(places.is_ruled(bindparam("of", type_=nodes.c.bucket.type))))
 _DROP = Prepared(delete(nodes).where(nodes.c.id == bindparam("node")))
@@ -56,7 +61,7 @@ def _take_away(
     owner = place(tx, parent, name).access.owner if path and tx.first(_IS_RULED, {"of": bucket.id}) else ""
     tree.unlink(tx, parent, name, seq)
     if path is not None:
-        trash.put(tx, bucket, tree.reread(tx, found.id, (*path, name)), caller.name, owner)
+        trash.put(tx, bucket, parent, tree.reread(tx, found.id, (*path, name)), caller.name, owner)
     elif found.links == 1:
         _drop(tx, bucket, found)
 
@@ -153,6 +158,52 @@ def exchange(
         tx.count(_CHANGED, {"node": node.id, "at": tx.now, "now_seq": seq})
         tree.mark_changed(tx, parent, seq)
         _follow_name(tx, node, name)
+
+
+def replace_content(
+    tx: Transaction,
+    bucket: Bucket,
+    file: Node,
+    content: Sealed,
+    adopted: ObjectId,
+    modified: Instant | None,
+    author: str,
+    *,
+    always: bool = False,
+) -> None:
+    """The file has other content, of an object that the bucket has. `always`: a rewrite is a version too."""
+    seq = buckets.advance(tx, bucket, size=content.size - file.size)
+    pictures.want(tx, bucket, adopted, file.media_type, content.size)
+    versions.replace_content(
+        *(tx, file, adopted, content.size, file.media_type, tx.now if modified is None else modified),
+        author=author,
+        seq=seq,
+        expires=buckets.expiry(tx, bucket),
+        always=always,
+    )
+
+
+def recover(
+    tx: Transaction,
+    bucket: Bucket,
+    file: Node,
+    draft: Unpublished,
+    content: Sealed,
+    adopted: ObjectId,
+    modified: Instant,
+    *,
+    is_newest: bool,
+) -> None:
+    """A draft whose owner is gone is its file's content. It is an older version instead where it is not the newest, or
+    where the file got another content since the draft was begun."""
+    unpublished.forget(tx, draft.file)
+    has_moved_on = draft.base is not None and file.content is not None and file.content.digest != draft.base
+    if is_newest and not has_moved_on:
+        always = draft.base is None
+        replace_content(tx, bucket, file, content, adopted, modified, draft.principal, always=always)
+    elif content.size and adopted != file.object:
+        buckets.advance(tx, bucket)
+        versions.keep(tx, replace(file, object=adopted, size=content.size, modified=modified), author=draft.principal)
 
 
 def check_unlocked(tx: Transaction, caller: Caller, node: NodeId) -> None:

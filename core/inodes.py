@@ -5,12 +5,11 @@ is one transaction, whose commit is left to the operating system: it survives a 
 """
 
 import os
-import shutil
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import BindParameter, bindparam, select, update
 
@@ -19,14 +18,14 @@ from . import (
     crossing,
     guards,
     inode_rows,
+    kept_drafts,
     locks,
     media,
     objects,
-    pictures,
     properties,
+    room,
     tree,
     unpublished,
-    versions,
 )
 from .contents import Contents
 from .database import Database, Transaction
@@ -38,16 +37,19 @@ from .errors import (
     NotACollection,
     NotFound,
     Refusal,
+    StorageUnavailable,
 )
-from .inode_changes import check_unlocked, exchange, remove, rename
+from .inode_changes import check_unlocked, exchange, recover, remove, rename, replace_content
 from .inode_rows import TOP, Inode
 from .model import (
     EMPTY,
     Bucket,
     BucketId,
     Caller,
+    Digest,
     Instant,
     Kind,
+    Node,
     NodeId,
     ObjectId,
     Path,
@@ -58,7 +60,9 @@ from .paths import checked
 from .prepared import Prepared
 from .schema import nodes
 from .staging import Sealed
+from .unpublished import Unpublished
 
+T = TypeVar("T")
 POLICY_AGE = 1.0
 """Seconds for which a bucket's policy is remembered."""
 _HOME = Prepared(select(nodes.c.bucket).where(nodes.c.id == bindparam("node")))
@@ -216,24 +220,54 @@ class Inodes:
         """Smaller contents of the file's bucket live in the database. Raises NotFound."""
         return self._policy(self._home(node)).inline_below
 
+    def has_trash(self, bucket: BucketId) -> bool:
+        """Whether what is removed from the bucket can be restored."""
+        return self._policy(bucket).trash is not None
+
     def draft(self, inode: Inode) -> RandomDraft:
         """An empty draft for a file's next content."""
         return self._contents.random_draft(self._policy(inode.bucket))
 
     def write(self, node: NodeId, draft: RandomDraft, modified: Instant | None, *, durable: bool) -> Inode:
-        """The file has the draft's content; the old one is a version. Raises QuotaExceeded, NotFound, Locked …"""
+        """The file has the draft's content; the old one is a version. Drafts of it that were refused before go.
+
+        Raises QuotaExceeded, NotFound, Locked …
+        """
         kept = self._kept_file(self._home(node), draft)
-        return self.publish(node, draft.seal(), modified, durable=durable, kept=kept)
+        superseded: list[Unpublished] = []
+
+        def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> Inode:
+            superseded[:] = [one for one in unpublished.refused(tx, node) if one.file != kept]
+            if kept is not None:
+                unpublished.forget(tx, kept)
+            replace_content(tx, bucket, file, content, adopted, modified, self._caller.name)
+            return inode_rows.get(tx, node)
+
+        written = self._adopted(node, draft.seal(), act, durable=durable)
+        for one in superseded:
+            # The write is done: a draft that cannot be dropped now is an older version when it is found.
+            with suppress(StorageUnavailable):
+                kept_drafts.drop(self._database, self._contents, one)
+        return written
 
     def _kept_file(self, bucket: BucketId, draft: RandomDraft) -> str | None:
         return draft.kept and f"{self._policy(bucket).storage}/{draft.kept}"
 
-    def publish(
-        self, node: NodeId, content: Sealed, modified: Instant | None, *, durable: bool, kept: str | None
-    ) -> Inode:
-        """As `write`, of a content that was `kept` under that name, if under any."""
+    def recover(self, draft: Unpublished, content: Sealed, modified: Instant, *, is_newest: bool) -> None:
+        """A draft whose owner is gone is its file's content, or an older version of it (inode_changes.recover).
 
-        def attempt() -> Inode:
+        Raises QuotaExceeded, NotFound, Locked …
+        """
+
+        def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> None:
+            recover(tx, bucket, file, draft, content, adopted, modified, is_newest=is_newest)
+
+        self._adopted(draft.node, content, act, durable=True)
+
+    def _adopted(self, node: NodeId, content: Sealed, act: Callable[..., T], *, durable: bool) -> T:
+        """What `act` gives that is done to a file with an object of the content, in one transaction."""
+
+        def attempt() -> T:
             policy = self._policy(self._home(node))
             self._admit(policy, node, content)
             blob = self._contents.publish(policy, content)
@@ -243,18 +277,7 @@ class Inodes:
                 if file.links == 0:
                     raise NotFound("", "was removed")
                 media.admit(bucket, (bucket.name,), file.media_type, content.size)
-                seq = buckets.advance(tx, bucket, size=content.size - file.size)
-                adopted = objects.adopt(tx, bucket, content, blob).id
-                pictures.want(tx, bucket, adopted, file.media_type, content.size)
-                if kept is not None:
-                    unpublished.forget(tx, kept)
-                versions.replace_content(
-                    *(tx, file, adopted, content.size, file.media_type, tx.now if modified is None else modified),
-                    author=self._caller.name,
-                    seq=seq,
-                    expires=buckets.expiry(tx, bucket),
-                )
-                return inode_rows.get(tx, node)
+                return act(tx, bucket, file, content, objects.adopt(tx, bucket, content, blob).id)
 
         return crossing.with_bytes(attempt)
 
@@ -266,14 +289,18 @@ class Inodes:
                 name, file = tree.path_of(tx, node) or (bucket.name,), tree.reread(tx, node, ())
             media.admit_bytes(bucket, name, file.media_type, content)
 
-    def keep(self, inode: Inode, draft: RandomDraft, modified: Instant | None, error: str | None = None) -> None:
-        """The draft is durable, and will be published by whoever mounts next, if not before."""
+    def keep(
+        self, inode: Inode, draft: RandomDraft, modified: Instant | None, refusal: Exception | None = None
+    ) -> None:
+        """The draft is durable, and will be published by whoever mounts next, if not before. Raises NotFound."""
         was_kept = draft.kept
         draft.keep(modified)
         file = self._kept_file(inode.bucket, draft)
-        if file and (error is not None or was_kept is None):
+        if file and (refusal is not None or was_kept is None):
+            base = None if inode.digest is None else Digest(inode.digest)
             with self._database.write(inode.bucket) as tx:
-                unpublished.record(tx, inode.id, file, self._caller.name, error)
+                inode_rows.get(tx, inode.id)
+                unpublished.record(tx, inode.id, file, self._caller.name, base, refusal)
 
     def properties(self, node: NodeId) -> dict[PropertyName, str]:
         """Dead properties as the XML of their elements."""
@@ -298,17 +325,8 @@ class Inodes:
             every = buckets.every(tx)
         home = self._home(node) if node != TOP else None
         mine = [bucket for bucket in every if home in {None, bucket.id}]
-        free = min(shutil.disk_usage(self._contents.store(bucket.storage).staging).free for bucket in mine)
-        left = [max(0, bucket.quota - bucket.bytes) for bucket in mine if bucket.quota is not None and home]
-        return sum(bucket.bytes for bucket in mine), min([free, *left]), sum(bucket.files for bucket in mine)
-
-    def quota_left(self, bucket: BucketId) -> int | None:
-        """Bytes that the bucket still takes, the trash included; None: any."""
-        if self._policy(bucket).quota is None:
-            return None
-        with self._database.read() as tx:
-            now = buckets.by_id(tx, bucket)
-        return None if now.quota is None else max(0, now.quota - now.bytes)
+        used, free = room.quota(self._contents, mine, is_whole=home is None)
+        return used, free, sum(bucket.files for bucket in mine)
 
     @contextmanager
     def _changing(self, node: NodeId, *, durable: bool = False) -> Generator[tuple[Transaction, Bucket]]:

@@ -1,23 +1,24 @@
 """Drafts that outlived their mount, or could not be published: listed, and published as soon as that is possible."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from . import tree, unpublished
+from . import kept_drafts, tree, unpublished
 from .contents import Contents
 from .database import Database
+from .drafts import digest_of
 from .errors import NotFound, Refusal, StorageUnavailable
 from .inodes import Inodes
-from .model import Digest, Instant, Path
-from .staging import Sealed, take_over, translated
+from .model import Instant, NodeId, Path
+from .staging import Sealed, translated
 from .unpublished import Unpublished
 
 
 @dataclass(frozen=True, slots=True)
 class KeptDraft:
-    """A durable draft of the file at `path`, which is None where that is gone. `error` says what kept it back."""
+    """A durable draft of the file at `path`, which is None where that is gone. `error` says what kept it back, and
+    `is_final` that it is not tried again by itself."""
 
     path: Path | None
     size: int
@@ -25,6 +26,7 @@ class KeptDraft:
     principal: str
     file: FilePath
     error: str | None
+    is_final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,54 +40,61 @@ class Leftovers:
             return [self._described(one, tree.path_of(tx, one.node)) for one in unpublished.every(tx)]
 
     def _described(self, one: Unpublished, path: Path | None) -> KeptDraft:
-        file = self._file(one)
+        file = kept_drafts.file_of(self.contents, one)
         try:
             size = file.stat().st_size
         except FileNotFoundError:
             size = 0
-        return KeptDraft(path, size, one.created, one.principal, file, one.error)
+        return KeptDraft(path, size, one.created, one.principal, file, one.error, one.is_final)
 
-    def publish(self, inodes: Inodes) -> list[Refusal]:
-        """Those whose mounts are gone are the contents of their files. Returns why others are not."""
+    def publish(self, inodes: Inodes, *, final: bool = False) -> list[Refusal]:
+        """Those whose mounts are gone are the contents of their files; older versions where a file was written since
+        by others, or where a newer draft of it is left. Returns why others are not.
+
+        `final`: those too that were refused for their type or size.
+        """
         with self.database.read() as tx:
             left = unpublished.every(tx)
-        return [refusal for one in left if (refusal := self._publish_one(inodes, one))]
+            gone = {one.file for one in left if one.is_final and tree.path_of(tx, one.node) is None}
+        newest: dict[NodeId, str] = {one.node: one.file for one in left}
+        tried = [one for one in reversed(left) if final or not one.is_final or one.file in gone]
+        told = (self._publish_one(inodes, one, is_newest=newest[one.node] == one.file) for one in tried)
+        return [refusal for refusal in told if refusal]
 
-    def _publish_one(self, inodes: Inodes, one: Unpublished) -> Refusal | None:
+    def _publish_one(self, inodes: Inodes, one: Unpublished, *, is_newest: bool) -> Refusal | None:
         try:
-            file = self._file(one)
-            with translated(file.parent):
-                descriptor = take_over(file)
+            file = kept_drafts.file_of(self.contents, one)
+            with kept_drafts.held(file) as descriptor:
+                if descriptor is None:
+                    return None
+                return self._publish_file(inodes, one, file, descriptor, is_newest=is_newest)
         except StorageUnavailable as refusal:
             if isinstance(refusal.__cause__, FileNotFoundError):
                 self._forget(one)
                 return None
             return refusal
-        if descriptor is None:
-            return None
+
+    def _publish_file(
+        self, inodes: Inodes, one: Unpublished, file: FilePath, descriptor: int, *, is_newest: bool
+    ) -> Refusal | None:
         try:
-            self._publish_file(inodes, one, file, descriptor)
+            content, modified = self._sealed(inodes, one, file, descriptor)
+            inodes.recover(one, content, modified, is_newest=is_newest)
         except NotFound:
             self._forget(one)
         except Refusal as refusal:
             self._report(one, refusal)
             return refusal
-        finally:
-            os.close(descriptor)
         file.unlink(missing_ok=True)
         return None
 
-    def _publish_file(self, inodes: Inodes, one: Unpublished, file: FilePath, descriptor: int) -> None:
-        with open(file, "rb") as content:
-            digest = Digest(hashlib.file_digest(content, "sha256").hexdigest())
+    def _sealed(self, inodes: Inodes, one: Unpublished, file: FilePath, descriptor: int) -> tuple[Sealed, Instant]:
         about = os.fstat(descriptor)
+        with translated(file.parent):
+            digest = digest_of(descriptor, about.st_size)
         data = file.read_bytes() if about.st_size < inodes.inline_below(one.node) else None
-        content = Sealed(digest, about.st_size, data, None if data is not None else file, {"sha256": digest})
-        inodes.publish(one.node, content, Instant(about.st_mtime_ns), durable=True, kept=one.file)
-
-    def _file(self, one: Unpublished) -> FilePath:
-        storage, _, name = one.file.partition("/")
-        return self.contents.store(storage).staging / name
+        sealed = Sealed(digest, about.st_size, data, None if data is not None else file, {"sha256": digest})
+        return sealed, Instant(about.st_mtime_ns)
 
     def _forget(self, one: Unpublished) -> None:
         with self.database.write() as tx:
@@ -93,4 +102,4 @@ class Leftovers:
 
     def _report(self, one: Unpublished, refusal: Refusal) -> None:
         with self.database.write() as tx:
-            unpublished.record(tx, one.node, one.file, one.principal, str(refusal))
+            unpublished.record(tx, one.node, one.file, one.principal, one.base, refusal)

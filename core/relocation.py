@@ -26,7 +26,7 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     if place.node.links > 1:
         return
     if place.bucket.trash is not None:
-        trash.put(tx, place.bucket, place.node, by, place.access.owner)
+        trash.put(tx, place.bucket, place.parent, place.node, by, place.access.owner)
     else:
         forgetting.begin(tx, place.bucket, place.node.id)
 

@@ -242,6 +242,7 @@ trash = Table(
     Column("until", BigInteger, comment="when it may be emptied; null: never by itself"),
     Column("owner", Text, nullable=False, server_default="", comment="of the document that it was in, or was"),
     Column("ending", BigInteger, comment="since when it goes for good, bit by bit; null: it can be restored"),
+    Column("is_enclosed", Boolean, comment="lay in a collection that does not let everybody in; null: not known"),
     Index("ix_trash_bucket", "bucket", "at"),
     Index("ix_trash_until", "until"),
     Index(

@@ -95,6 +95,8 @@ drafts = Table(
     Column("principal", Text, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("error", Text, comment="why it could not be published"),
+    Column("base", Text, comment="digest of the content that the file had when it was begun; null: not known"),
+    Column("is_final", Boolean, comment="refused for its type or size: no mount tries again by itself; null: no"),
     Index("ix_drafts_node", "node"),
     comment="durable, unpublished contents of the FUSE mount",
 )

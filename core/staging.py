@@ -277,12 +277,14 @@ class DraftFile:
 
 @contextmanager
 def translated(place: Path) -> Generator[None]:
-    """The operating system's failures at `place` as StorageFull or StorageUnavailable."""
+    """The operating system's failures at `place` as StorageFull, StorageUnavailable or TooLarge."""
     try:
         yield
     except OSError as error:
         if error.errno in _no_room:
             raise StorageFull(place, "there is no room left; free some on that disk, or use a larger one") from error
+        if error.errno == errno.EFBIG:
+            raise TooLarge(place, "its file system takes no file of that size") from error
         raise StorageUnavailable(place, error.strerror or str(error)) from error
 
 

@@ -13,18 +13,23 @@ from .prepared import Prepared
 from .schema import buckets, nodes, objects, trash
 from .tree import size_below
 
-_FIELDS = ("uid", "bucket", "node", "path", "by", "at", "until", "owner")
+_FIELDS = ("uid", "bucket", "node", "path", "by", "at", "until", "owner", "is_enclosed")
+OWNERS = ~0o077
+"""Of permissions, what is left of something that lay where not everybody came: who else did is not known any more."""
 _PUT = Prepared(insert(trash).values({name: bindparam(name) for name in _FIELDS}))
 
 
-def put(tx: Transaction, bucket: Bucket, node: Node, by: str, owner: str) -> None:
-    """The node, just unlinked from `node.path`, can be restored until the bucket's trash retention is over.
+def put(tx: Transaction, bucket: Bucket, parent: NodeId, node: Node, by: str, owner: str) -> None:
+    """The node, just unlinked from `node.path` in `parent`, can be restored until the bucket's trash retention is over.
 
     `owner` is that of the document that it was in.
     """
     until = None if bucket.trash is None else tx.now + bucket.trash
     row = {"uid": uids.fresh(), "bucket": bucket.id, "node": node.id, "path": list(node.path)}
-    tx.count(_PUT, {**row, "by": by, "at": tx.now, "until": until, "owner": owner})
+    tx.count(
+        _PUT,
+        {**row, "by": by, "at": tx.now, "until": until, "owner": owner, "is_enclosed": tree.is_enclosed(tx, parent)},
+    )
 
 
 def entries(tx: Transaction, bucket: str | None) -> list[tuple[Trashed, NodeId]]:
@@ -92,7 +97,7 @@ def _is_whole() -> ColumnElement[bool]:
 
 _TOPS = (
     select(*tree.columns_of(nodes, objects), trash.c.uid.label("entry"), trash.c.path, trash.c.by, trash.c.at)
-    .add_columns(trash.c.until, trash.c.owner.label("was_of"))
+    .add_columns(trash.c.until, trash.c.owner.label("was_of"), trash.c.is_enclosed)
     .select_from(trash.join(nodes, nodes.c.id == trash.c.node).outerjoin(objects, objects.c.id == nodes.c.object))
     .order_by(trash.c.at.desc(), trash.c.node.desc())
 )
@@ -126,4 +131,5 @@ def _top(bucket: Bucket, row: AnyRow) -> Node:
     name = stamps.stamped(removal.path[-1], node.kind, removal.at, row.entry)
     access = Access("private", row.was_of, in_document=True) if row.was_of else Access(bucket.visibility)
     access = access.of(node.kind, node.owner, node.visibility, node.is_local)
-    return replace(node, path=(bucket.name, name), past=removal, access=access)
+    mode = node.mode if row.is_enclosed is False else node.mode & OWNERS
+    return replace(node, path=(bucket.name, name), mode=mode, past=removal, access=access)

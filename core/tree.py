@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from . import uids
 from .database import Query, Transaction
+from .errors import NotFound
 from .model import BucketId, Descriptor, Kind, Node, NodeId, ObjectId, Path
 from .paths import folded
 from .prepared import Prepared
@@ -108,11 +109,26 @@ def _above() -> Query:
 
 
 _ABOVE = Prepared(_above())
+EVERYBODY = 0o001
+"""The permission bit that lets others through a collection."""
+
+
+def _enclosing() -> Query:
+    """One of a collection and those above it that keeps others out."""
+    up = select(bindparam("wanted", type_=names.c.node.type).label("node")).cte("up", recursive=True)
+    up = up.union(select(names.c.parent).join(up, names.c.node == up.c.node))
+    closed = nodes.c.mode.bitwise_and(EVERYBODY) == 0
+    return select(nodes.c.id).join(up, nodes.c.id == up.c.node).where(closed).limit(1)
+
+
+_ENCLOSING = Prepared(_enclosing())
 
 
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
-    """The node as it is now."""
-    (row,) = tx.rows(_BY_ID, {"wanted": node})
+    """The node as it is now. Raises NotFound."""
+    row = tx.first(_BY_ID, {"wanted": node})
+    if row is None:
+        raise NotFound(path, "was removed")
     return read(row, path)
 
 
@@ -191,6 +207,11 @@ def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
     parent, name = first
     rows = tx.rows(_ABOVE, {"wanted": parent})
     return (*(above for _, above in rows[1:]), name), rows[0][0]
+
+
+def is_enclosed(tx: Transaction, collection: NodeId) -> bool:
+    """Whether the collection, or one above it, does not let everybody in by its POSIX mode."""
+    return tx.first(_ENCLOSING, {"wanted": collection}) is not None
 
 
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, *, kind: Kind, **values: Any) -> NodeId:

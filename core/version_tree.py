@@ -72,11 +72,13 @@ class VersionTree:
 
 
 def _as_collection(node: Node, bucket: Bucket) -> Node:
-    """A file as the collection of its versions, which is another whenever the bucket changes."""
+    """A file as the collection of its versions, which is another whenever the bucket changes. Who may read the file
+    may enter."""
     if node.kind is not Kind.FILE:
         return node
     no_content = {"object": None, "object_uid": "", "content": None, "size": 0, "media_type": ""}
-    return replace(node, kind=Kind.COLLECTION, seq=bucket.seq, **no_content)
+    mode = node.mode | (node.mode & 0o444) >> 2
+    return replace(node, kind=Kind.COLLECTION, seq=bucket.seq, mode=mode, **no_content)
 
 
 def _contents(tx: Transaction, file: Node) -> list[Node]:
@@ -108,6 +110,8 @@ def _read(row: AnyRow, file: Node) -> Node:
         object_uid=row.object_uid,
         content=Descriptor(kept.digest, kept.size, row.storage, row.key),
         mode=file.mode,
+        uid_number=file.uid_number,
+        gid_number=file.gid_number,
         owner=file.owner,
         visibility=file.visibility,
         access=file.access,

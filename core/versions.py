@@ -36,10 +36,11 @@ def replace_content(
     author: str,
     seq: int,
     expires: Instant | None = None,
+    always: bool = False,
 ) -> None:
     """The node has other content; the old one is kept as a version where it is one. The same bytes again are none.
 
-    `expires` None leaves the node's as it is.
+    `expires` None leaves the node's as it is. `always`: a rewrite is a version too.
     """
     old_author: str
     rewritten: int | None
@@ -47,7 +48,7 @@ def replace_content(
     if node.object == new:
         author = old_author
     else:
-        is_burst = old_author == author and _is_recent(tx, rewritten)
+        is_burst = not always and old_author == author and _is_recent(tx, rewritten)
         if node.size and not is_burst:
             keep(tx, node, author=old_author)
             rewritten = tx.now

@@ -59,6 +59,8 @@ def errno_of(error: BaseException, operation: str) -> int:
         return error.errno
     if isinstance(error, UnicodeDecodeError):
         return errno.EILSEQ
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EOPNOTSUPP:
+        return errno.EOPNOTSUPP
     for kind in type(error).__mro__:
         if kind in ERRNO:
             if isinstance(error, REPORTED):

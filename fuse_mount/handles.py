@@ -12,11 +12,13 @@ from core.drafts import RandomDraft
 from core.errors import NotFound, Refusal
 from core.inode_rows import Inode
 from core.inodes import Inodes
-from core.model import Instant, ObjectId
+from core.model import Instant, PropertyName
 from core.staging import Block
 
 REMEMBERED = 1 << 16
 """Files of which it is known which content the kernel has pages of."""
+PASSED, COPIED = 1 << 20, 1 << 27
+"""Bytes copied by one request, through here and in the kernel: who asked for more asks again."""
 log = logging.getLogger(__name__)
 
 
@@ -50,8 +52,12 @@ class OpenFile:
     modified: Instant | None = None
     """What the draft's content will be dated."""
     was_synced: bool = False
+    is_waiting: bool = False
+    """Nobody has it open, and its draft could neither be published nor kept."""
     removed: bool = False
     """Without a name; nobody will see what is written."""
+    properties: dict[PropertyName, str] = field(default_factory=dict)
+    """Of a removed one."""
 
     @property
     def shown(self) -> Inode:
@@ -85,7 +91,7 @@ class OpenFiles:
         self._inodes = inodes
         self._lock = threading.Lock()
         self._files: dict[int, OpenFile] = {}
-        self._cached: OrderedDict[int, ObjectId | None] = OrderedDict()
+        self._cached: OrderedDict[int, str | None] = OrderedDict()
 
     def find(self, number: int) -> OpenFile | None:
         return self._files.get(number)
@@ -112,60 +118,97 @@ class OpenFiles:
             with file.lock:
                 return file, self._refresh(file, inode, truncate=truncate)
         except BaseException:
-            self._drop(file)
+            self.close(file)
             raise
 
     def _refresh(self, file: OpenFile, inode: Inode, *, truncate: bool) -> bool:
         if file.draft is None and not file.removed:
-            if file.base is None or file.inode.object != inode.object:
+            if file.base is None or file.inode.digest != inode.digest:
                 file.base = None if truncate else self._content(inode)
             file.inode = inode
         if truncate:
             self._resize(file, self._begin(file, empty=True), 0)
             return False
-        is_same = file.draft is not None or self._cached.get(file.number) == file.inode.object
+        is_same = file.draft is not None or self._cached.get(file.number) == file.inode.digest
         self._remember(file)
         return is_same
 
     def _remember(self, file: OpenFile) -> None:
-        self._cached[file.number] = file.inode.object
+        """By the digest: a database may give the id of an object that is gone to a new one."""
+        self._cached[file.number] = file.inode.digest
         self._cached.move_to_end(file.number)
         if len(self._cached) > REMEMBERED:
             self._cached.popitem(last=False)
 
     def close(self, file: OpenFile) -> bool:
         """One handle less; the last one publishes what no flush did. Whether it was the last."""
-        try:
-            with file.lock:
-                if file.handles == 1:
-                    self._publish_or_keep(file)
-        finally:
-            self._drop(file)
-        return file.handles == 0
-
-    def close_for_good(self, file: OpenFile) -> None:
-        """The mount ends, whoever has it open."""
-        with file.lock:
-            self._publish_or_keep(file)
-
-    def _publish_or_keep(self, file: OpenFile) -> None:
-        """Nobody hears of a refusal any more: the draft stays, and is tried again."""
-        try:
-            self.publish(file)
-        except Refusal as refusal:
-            log.error("a draft of node %d is kept, see `davstore drafts`: %s", file.inode.id, refusal)
-            if file.draft:
-                self._inodes.keep(file.inode, file.draft, file.modified, str(refusal))
-                file.draft.leave()
-                file.draft = None
-
-    def _drop(self, file: OpenFile) -> None:
         with self._lock:
             file.handles -= 1
-            if file.handles == 0 and self._files.get(file.number) is file:
-                del self._files[file.number]
-        if file.handles == 0 and file.draft:
-            file.draft.discard()
+            is_last = file.handles == 0
+        if is_last:
+            self._settle(file)
+        return is_last
+
+    def settle(self) -> bool:
+        """Files that nobody has open any more, and that could neither be published nor kept, are tried again. Whether
+        all are."""
+        for file in self.all():
+            if file.is_waiting:
+                self._settle(file)
+        return not any(file.is_waiting for file in self.all())
+
+    def close_for_good(self) -> None:
+        """The mount ends, whoever has its files open: what can be neither published nor kept is named in the log."""
+        for file in self.all():
+            with file.lock:
+                is_safe, draft = self._publish_or_keep(file), file.draft
+                if is_safe and draft:
+                    draft.discard()
+                elif draft:
+                    where = f"stays at {draft.path}, unknown to the database" if draft.kept else "is lost"
+                    log.error("the draft of node %d %s", file.inode.id, where)
+                    draft.leave()
+
+    def _settle(self, file: OpenFile) -> None:
+        """What nobody has open is forgotten once it is published or kept; until then it waits, and openers see it."""
+        with file.lock:
+            if file.handles or not self._publish_or_keep(file):
+                return
+            with self._lock:
+                if file.handles:
+                    return
+                if self._files.get(file.number) is file:
+                    del self._files[file.number]
+                file.is_waiting = False
+            if file.draft:
+                file.draft.discard()
+                file.draft = None
+
+    def _publish_or_keep(self, file: OpenFile) -> bool:
+        """Nobody hears of a refusal any more: the draft stays, and is tried again. False: it could not even be kept."""
+        try:
+            self.publish(file)
+        except Exception as error:
+            return self._keep(file, error)
+        return True
+
+    def _keep(self, file: OpenFile, reason: Exception) -> bool:
+        assert file.draft
+        trace = None if isinstance(reason, Refusal) else reason
+        try:
+            self._inodes.keep(file.inode, file.draft, file.modified, reason)
+        except NotFound:
+            file.removed = True
+            return True
+        except Exception as error:
+            if not file.is_waiting:
+                log.error("a draft of node %d waits to be kept: %s; %s", file.inode.id, reason, error, exc_info=trace)
+            file.is_waiting = True
+            return False
+        log.error("a draft of node %d is kept, see `davstore drafts`: %s", file.inode.id, reason, exc_info=trace)
+        file.draft.leave()
+        file.draft, file.draft_reader, file.dirty, file.is_waiting = None, None, False, False
+        return True
 
     def _content(self, inode: Inode) -> Base:
         if inode.size == 0:
@@ -205,11 +248,26 @@ class OpenFiles:
         with file.lock:
             self._resize(file, self._begin(file, empty=size == 0), size)
 
-    def allocate(self, file: OpenFile, offset: int, length: int) -> None:
-        """The file reaches at least to the end of the range."""
+    def copy(self, source: OpenFile, start: int, length: int, target: OpenFile, offset: int) -> int:
+        """Bytes of one file are in another, as far as they go: what lies in files does not pass through here."""
+        found = self.read(source, min(length, PASSED), start)
+        if not found:
+            return 0
+        with target.lock:
+            draft = self._begin(target)
+            if isinstance(found, bytes):
+                done = draft.write(found, offset)
+            else:
+                done = draft.copy_from(found[0].number, start, min(length, COPIED), offset)
+            self._wrote(target, draft)
+            return done
+
+    def allocate(self, file: OpenFile, offset: int, length: int, *, keep_size: bool) -> None:
+        """There is room for the range, to the end of which the file reaches at least, unless `keep_size`."""
         with file.lock:
             draft = self._begin(file)
-            self._resize(file, draft, max(draft.size, offset + length))
+            draft.allocate(offset, length, keep_size=keep_size)
+            self._wrote(file, draft)
 
     def punch(self, file: OpenFile, offset: int, length: int, *, grow: bool) -> None:
         """The range reads as zeros, and takes no room where the file system can do that."""
@@ -247,8 +305,14 @@ class OpenFiles:
             elif file.draft.is_whole_write and not file.was_synced:
                 self.publish(file, durable=True)
             else:
-                self._inodes.keep(file.inode, file.draft, file.modified)
+                self._keep_synced(file, file.draft)
             file.was_synced = True
+
+    def _keep_synced(self, file: OpenFile, draft: RandomDraft) -> None:
+        try:
+            self._inodes.keep(file.inode, draft, file.modified)
+        except NotFound:
+            file.removed = True
 
     def publish(self, file: OpenFile, *, durable: bool = False) -> None:
         """The draft's bytes are the node's content. Nothing happens for a removed node, or without a draft."""
@@ -263,6 +327,7 @@ class OpenFiles:
                 return
             file.base = file.draft_reader or draft.read(draft.size, 0)
             file.draft, file.draft_reader, file.dirty, file.modified = None, None, False, None
+            file.is_waiting = False
             draft.discard()
             self._remember(file)
 

@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import NotFound, Unusable
+from core.errors import NotFound, Refusal, Unusable
 from core.inode_rows import TOP
 from core.inodes import Inodes
 from core.model import Caller, NodeId
@@ -22,8 +22,8 @@ from .replies import Replies
 from .session import Session, detach
 
 DEVICE = Path("/dev/fuse")
-RETRY = 30.0
-"""Seconds between attempts to publish what could not be."""
+RETRY, SOON = 30.0, 3.0
+"""Seconds between attempts to publish what could not be, and while drafts wait that could not even be kept."""
 TRASH, VERSIONS = ".trash", ".versions"
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Options:
     read_only: bool = False
     allow_other: bool = False
     attr_timeout: float = 1.0
+    restrictions: tuple[str, ...] = ()
+    """The kernel's own: noexec, nosuid, nodev."""
 
 
 def run(store: Store, options: Options) -> None:
@@ -51,11 +53,14 @@ def run(store: Store, options: Options) -> None:
         signal.signal(number, lambda *_: session.ended.set())
     _publish_leftovers(store, inodes, options)
     session.start(Replies(operations, options.attr_timeout).callbacks())
-    while not session.ended.wait(RETRY):
+    pause = RETRY
+    while not session.ended.wait(pause):
+        pause = RETRY if operations.files.settle() else SOON
         _publish_leftovers(store, inodes, options)
-    session.stop()
-    for file in operations.files.all():
-        operations.files.close_for_good(file)
+    try:
+        session.stop()
+    finally:
+        operations.files.close_for_good()
     inodes.sync()
 
 
@@ -77,9 +82,14 @@ def _check_place(mountpoint: Path) -> None:
 
 def _publish_leftovers(store: Store, inodes: Inodes, options: Options) -> None:
     """Drafts that a mount before this one, or a storage that was down, left unpublished."""
-    if not options.read_only:
-        for refusal in store.leftovers.publish(inodes):
-            log.warning("a draft is still kept, see `davstore drafts`: %s", refusal)
+    if options.read_only:
+        return
+    try:
+        refusals = store.leftovers.publish(inodes)
+    except Refusal as refusal:
+        refusals = [refusal]
+    for refusal in refusals:
+        log.warning("a draft is still kept, see `davstore drafts`: %s", refusal)
 
 
 def _views(store: Store, caller: Caller) -> dict[str, View]:
@@ -97,7 +107,7 @@ def _top(store: Store, options: Options) -> NodeId:
 
 
 def _words(options: Options) -> list[str]:
-    words = ["fsname=davstore", "subtype=davstore", "default_permissions"]
+    words = ["fsname=davstore", "subtype=davstore", "default_permissions", *options.restrictions]
     return words + ["ro"] * options.read_only + ["allow_other"] * options.allow_other
 
 

@@ -1,11 +1,15 @@
 """Inode numbers: a node's id and one, as 0 means nothing to the kernel and 1 is the mount point."""
 
 import itertools
+from collections import OrderedDict
 
+from core.inode_rows import Inode
 from core.model import NodeId
 
 ROOT = 1
 FIRST_ALIAS = 1 << 62
+REMOVED = 1024
+"""Removed nodes that may still be somebody's working directory, or be held by a descriptor that opened nothing."""
 
 
 class Numbers:
@@ -42,3 +46,31 @@ class Numbers:
 
     def release(self, node: NodeId) -> None:
         self._held.discard(node)
+
+
+class Removed:
+    """The last nodes that lost their names here, and that nobody has open as files, by their numbers."""
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self._inodes: OrderedDict[int, Inode] = OrderedDict()
+        self._ended: set[int] = set()
+
+    def add(self, number: int, inode: Inode, *, for_good: bool) -> None:
+        """`for_good`: the row is gone too, and another node may get its id."""
+        self._inodes[number] = inode._replace(links=0)
+        if for_good:
+            self._ended.add(number)
+            self._numbers.hold(inode.id)
+        if len(self._inodes) > REMOVED:
+            oldest, gone = self._inodes.popitem(last=False)
+            if oldest in self._ended:
+                self._ended.discard(oldest)
+                self._numbers.release(gone.id)
+
+    def get(self, number: int) -> Inode | None:
+        return self._inodes.get(number)
+
+    def ended(self, number: int) -> Inode | None:
+        """One whose row is gone: the number is nobody else's."""
+        return self._inodes.get(number) if number in self._ended else None

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import io
 import itertools
 import os
 import stat
@@ -13,20 +12,18 @@ from typing import Any
 from core.errors import AlreadyExists, NameTooLong, NotFound
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
-from core.model import Instant, Kind, NodeId, ObjectId
+from core.model import Instant, Kind, NodeId, PropertyChange, PropertyName
 
 from . import library, xattrs
 from .attributes import PERMISSIONS, instant
 from .handles import Descriptor, OpenFile, OpenFiles, Span
 from .listings import Listing, Member, Named
-from .numbers import ROOT, Numbers
+from .numbers import ROOT, Numbers, Removed
 from .past import PastTree
 
 NOREPLACE, EXCHANGE = 1, 2
 NAME_BYTES = 255
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
-REMOVED_COLLECTIONS = 1024
-"""Removed collections that may still be somebody's working directory."""
 LARGE, MEASURED = 1 << 20, 1 << 14
 """Bytes from which on a file is looked at for holes, and for how many contents the answer is remembered."""
 
@@ -42,8 +39,8 @@ class Operations:
         self.files = OpenFiles(inodes)
         self._handles: dict[int, Any] = {}
         self._next = itertools.count(1)
-        self._removed: OrderedDict[int, Inode] = OrderedDict()
-        self._blocks: OrderedDict[ObjectId, int | None] = OrderedDict()
+        self._removed = Removed(self._numbers)
+        self._blocks: OrderedDict[str, int | None] = OrderedDict()
 
     def lookup(self, parent: int, name: bytes) -> Member:
         if self._past.has(parent, name):
@@ -67,6 +64,8 @@ class Operations:
         file = self.files.find(number)
         if file and file.removed:
             return file.shown
+        if ended := self._removed.ended(number):
+            return ended
         found = self._inodes.find(self._numbers.node(number))
         if found is None:
             return self._gone(number, file)
@@ -74,21 +73,21 @@ class Operations:
 
     def _measured(self, inode: Inode) -> Inode:
         """With the blocks that a large file takes, which may have holes."""
-        if inode.size < LARGE or inode.object is None:
+        if inode.size < LARGE or inode.key is None:
             return inode
-        if inode.object not in self._blocks:
-            self._blocks[inode.object] = self._inodes.blocks(inode)
+        if inode.key not in self._blocks:
+            self._blocks[inode.key] = self._inodes.blocks(inode)
             if len(self._blocks) > MEASURED:
                 self._blocks.popitem(last=False)
-        return inode._replace(blocks=self._blocks[inode.object])
+        return inode._replace(blocks=self._blocks[inode.key])
 
     def _gone(self, number: int, file: OpenFile | None) -> Inode:
         """What others removed lives on for those who have it open."""
         if file:
             file.removed = True
             return file.shown
-        if number in self._removed:
-            return self._removed[number]
+        if gone := self._removed.get(number):
+            return gone
         raise _stale()
 
     def setattr(self, number: int, given: Any, which: int, info: Any) -> Inode:
@@ -195,6 +194,7 @@ class Operations:
     def unlink(self, parent: int, name: bytes) -> None:
         if self._past.has(parent):
             return self._past.remove(parent, name)
+        self._remember_properties(parent, name)
         self._lost_name(self._inodes.remove(self._numbers.node(parent), name.decode(), collection=False))
         return None
 
@@ -204,10 +204,15 @@ class Operations:
         self._lost_name(self._inodes.remove(self._numbers.node(parent), name.decode(), collection=True))
         return None
 
-    def _lost_name(self, inode: Inode | None) -> None:
-        """An open file without a name is its openers' alone."""
-        if inode is None:
-            return
+    def _remember_properties(self, parent: int, name: bytes) -> None:
+        """Those of a file that somebody has open: they may go with its name."""
+        found = self._inodes.member(self._numbers.node(parent), name.decode()) if self.files.all() else None
+        file = self.files.find(self._numbers.of(found.id)) if found else None
+        if found and file:
+            file.properties = self._inodes.properties(found.id)
+
+    def _lost_name(self, inode: Inode, *, replaced: bool = False) -> None:
+        """An open file without a name is its openers' alone. One that was replaced by another is not in the trash."""
         number = self._numbers.of(inode.id)
         file = self.files.find(number)
         if file and inode.links > 1:
@@ -215,10 +220,10 @@ class Operations:
         elif file:
             file.removed = True
             self._numbers.hold(inode.id)
-        elif inode.is_collection:
-            self._removed[number] = inode._replace(links=0)
-            if len(self._removed) > REMOVED_COLLECTIONS:
-                self._removed.popitem(last=False)
+        else:
+            for_good = (replaced and inode.kind == Kind.FILE) or not self._inodes.has_trash(inode.bucket)
+            if for_good or inode.is_collection:
+                self._removed.add(number, inode, for_good=for_good)
 
     def rename(self, parent: int, name: bytes, into: int, new_name: bytes, flags: int) -> None:
         self._past.refuse(into, new_name)
@@ -229,8 +234,10 @@ class Operations:
             return self._inodes.exchange(here, name.decode(), there, new_name.decode())
         if flags & ~NOREPLACE:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._remember_properties(into, new_name)
         replaced = self._inodes.rename(here, name.decode(), there, new_name.decode(), replace=not flags)
-        self._lost_name(replaced)
+        if replaced:
+            self._lost_name(replaced, replaced=True)
         return None
 
     def open(self, number: int, info: Any) -> None:
@@ -282,10 +289,8 @@ class Operations:
     def fallocate(self, _number: int, mode: int, offset: int, length: int, info: Any) -> None:
         file = self._file(info)
         match mode:
-            case 0:
-                self.files.allocate(file, offset, length)
-            case 1:
-                return
+            case 0 | 1:
+                self.files.allocate(file, offset, length, keep_size=mode == KEEP_SIZE)
             case 3:
                 self.files.punch(file, offset, length, grow=False)
             case 16 | 17:
@@ -307,17 +312,7 @@ class Operations:
     def copy_file_range(
         self, _number: int, offset: int, info: Any, _into: int, at: int, into_info: Any, length: int, _flags: int
     ) -> int:
-        source, target, done = self._file(info), self._file(into_info), 0
-        while done < length:
-            block = self._bytes(source, min(length - done, io.DEFAULT_BUFFER_SIZE << 7), offset + done)
-            if not block:
-                break
-            done += self.files.write(target, block, at + done)
-        return done
-
-    def _bytes(self, file: OpenFile, size: int, offset: int) -> bytes:
-        found = self.files.read(file, size, offset)
-        return found if isinstance(found, bytes) else os.pread(found[0].number, size, offset)
+        return self.files.copy(self._file(info), offset, length, self._file(into_info), at)
 
     def opendir(self, number: int, info: Any) -> None:
         if self._past.has(number):
@@ -352,18 +347,30 @@ class Operations:
     def listxattr(self, number: int, _size: int) -> bytes:
         return b"".join(name + b"\0" for name in xattrs.names(self._properties(number)))
 
-    def _properties(self, number: int) -> Any:
-        return {} if self._past.has(number) else self._inodes.properties(self._numbers.node(number))
+    def _properties(self, number: int) -> dict[PropertyName, str]:
+        if self._past.has(number):
+            return {}
+        file = self.files.find(number)
+        if file and file.removed:
+            return file.properties
+        return self._inodes.properties(self._numbers.node(number))
+
+    def _set_property(self, number: int, change: PropertyChange) -> None:
+        file = self.files.find(number)
+        if file and file.removed:
+            rest = {name: xml for name, xml in file.properties.items() if name != change.name}
+            file.properties = rest if change.xml is None else rest | {change.name: change.xml}
+            return
+        self._inodes.set_property(self._numbers.node(number), change)
 
     def setxattr(self, number: int, name: bytes, address: int, size: int, flags: int) -> None:
         self._past.refuse(number)
         value = ctypes.string_at(address, size) if size else b""
-        change = xattrs.setting(self._properties(number), name, value, flags)
-        self._inodes.set_property(self._numbers.node(number), change)
+        self._set_property(number, xattrs.setting(self._properties(number), name, value, flags))
 
     def removexattr(self, number: int, name: bytes) -> None:
         self._past.refuse(number)
-        self._inodes.set_property(self._numbers.node(number), xattrs.removal(self._properties(number), name))
+        self._set_property(number, xattrs.removal(self._properties(number), name))
 
 
 def _merged(inode: Inode, file: OpenFile) -> Inode:

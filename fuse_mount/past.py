@@ -7,6 +7,7 @@ is looked up.
 import errno
 import itertools
 import os
+import stat
 import threading
 from typing import BinaryIO
 
@@ -49,7 +50,7 @@ class PastTree:
         return self._member(path, self._node(path))
 
     def get(self, number: int) -> Inode:
-        return _inode(self._node(self._path(number)))
+        return self._shown(self._node(self._path(number)))
 
     def open(self, number: int) -> BinaryIO:
         path = self._path(number)
@@ -91,7 +92,15 @@ class PastTree:
         return () if number == ROOT else self._paths[number]
 
     def _member(self, path: Path, node: Node) -> Member:
-        return self._number(path), _inode(node)
+        return self._number(path), self._shown(node)
+
+    def _shown(self, node: Node) -> Inode:
+        """Of which type a special file is, and of which device, its row says."""
+        found = self._inodes.find(node.id) if node.kind is Kind.SPECIAL else None
+        if found is None:
+            return _inode(node)
+        mode = stat.S_IFMT(found.mode) | node.mode & READABLE
+        return _inode(node)._replace(mode=mode, rdev=found.rdev)
 
     def _number(self, path: Path) -> int:
         with self._lock:
@@ -102,13 +111,15 @@ class PastTree:
             return number
 
 
+READABLE = 0o555
+
+
 def _inode(node: Node) -> Inode:
-    """As the kernel sees it: nobody may write."""
-    mode = 0o555 if node.kind is Kind.COLLECTION else node.mode & 0o555
+    """As the kernel sees it: nobody may write, and only those may read who might before."""
     content = node.content
     return Inode(
-        *(node.id, node.bucket, node.kind.value, mode, 1, node.size, node.uid_number, node.gid_number, 0),
-        *(node.target or None, node.created, node.modified, node.modified, None, False, node.object),
+        *(node.id, node.bucket, node.kind.value, node.mode & READABLE, 1, node.size, node.uid_number, node.gid_number),
+        *(0, node.target or None, node.created, node.modified, node.modified, None, False, node.object),
         *((content.storage, content.key, content.digest) if content else (None, None, None)),
         None,
     )

@@ -1,6 +1,7 @@
 """A mounted session: libfuse shakes hands with the kernel, and Python's threads carry requests until it ends."""
 
 import ctypes
+import logging
 import subprocess
 import threading
 import time
@@ -16,6 +17,9 @@ from .library import Arguments, Buffer, Callbacks, libfuse
 
 THREADS = 10
 GRACE = 5.0
+DETACH = 2
+log = logging.getLogger(__name__)
+_umount2 = ctypes.CDLL(None, use_errno=True).umount2
 
 
 class Session:
@@ -73,7 +77,11 @@ class Session:
 
 def detach(mountpoint: Path) -> None:
     """No new program gets in; the file system ends when the last one leaves."""
-    subprocess.run(["fusermount3", "-u", "-z", "--", str(mountpoint)], check=False, capture_output=True)
+    try:
+        subprocess.run(["fusermount3", "-u", "-z", "--", str(mountpoint)], check=False, capture_output=True)
+    except FileNotFoundError:
+        if _umount2(bytes(mountpoint), DETACH):
+            log.error("%s stays mounted, since fusermount3 is not in the PATH; unmount it as root", mountpoint)
 
 
 def _negotiate(_data: int, connection: Any) -> None:

@@ -16,10 +16,11 @@ Retry = Annotated[bool, typer.Option("--retry", help="Publish those first whose 
 
 
 def drafts(retry: Retry = False, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """List contents that a mount could not store yet; they are kept, and tried again by every mount."""
+    """List contents that a mount could not store yet; they are kept, and tried again by every mount unless the bucket
+    does not take what they are."""
     with opened(data, config) as store:
         if retry:
-            store.leftovers.publish(store.inodes(OPERATOR))
+            store.leftovers.publish(store.inodes(OPERATOR), final=True)
         kept = store.leftovers.listed()
     if json:
         output.as_json([_described(draft) for draft in kept])
@@ -38,6 +39,7 @@ def _described(draft: "KeptDraft") -> dict[str, object]:
         "by": draft.principal,
         "file": str(draft.file),
         "error": draft.error,
+        "is_final": draft.is_final,
     }
 
 

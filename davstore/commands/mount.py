@@ -22,6 +22,10 @@ AttrTimeout = Annotated[
         metavar="SECONDS", min=0, help="How long the kernel may remember names and attributes; 0 for exact ones."
     ),
 ]
+KERNELS = ("noexec", "nosuid", "nodev")
+Restrictions = Annotated[
+    str, typer.Option("-o", metavar="OPTIONS", help=f"Mount options of the kernel: {', '.join(KERNELS)}.")
+]
 
 
 def mount(
@@ -33,8 +37,12 @@ def mount(
     read_only: ReadOnly = False,
     allow_other: AllowOther = False,
     attr_timeout: AttrTimeout = 1.0,
+    restrictions: Restrictions = "",
 ) -> None:
     """Mount the drive on a directory, until it is unmounted or SIGTERM."""
+    restricted = tuple(option for option in restrictions.split(",") if option)
+    for unknown in set(restricted) - set(KERNELS):
+        raise typer.BadParameter(f"{unknown} is none of {', '.join(KERNELS)}", param_hint="-o")
     with unusable():
         front_end = import_module(FRONT_END)
     options = front_end.Options(
@@ -44,6 +52,7 @@ def mount(
         read_only=read_only,
         allow_other=allow_other,
         attr_timeout=attr_timeout,
+        restrictions=restricted,
     )
     with opened(data, config) as store:
         front_end.run(store, options)

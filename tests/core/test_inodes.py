@@ -1,14 +1,13 @@
 """The tree by node ids, on both databases; every test ends with `verify`."""
 
 import os
-from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from core.errors import AlreadyExists, InvalidMove, InvalidPath, Locked, NotEmpty, NotFound, QuotaExceeded
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
-from core.leftovers import Leftovers
 from core.model import OPERATOR, Instant, Kind, LockRequest, NodeId
 from core.namespace import Namespace
 from core.policy import BucketPolicy
@@ -222,36 +221,9 @@ def test_a_draft_written_anywhere_has_the_bytes_of_all_writes(inodes: Inodes, to
     assert content(inodes, found) == expected
 
 
-def test_a_kept_draft_is_published_once_its_owner_is_gone(inodes: Inodes, store: Store, top: NodeId, tmp_path: Path):
-    made = make(inodes, top, "f")
-    draft = inodes.draft(made)
-    draft.write(b"promised", 0)
-    inodes.keep(made, draft, Instant(5))
-    leftovers: Leftovers = store.leftovers
-    assert leftovers.publish(inodes) == []
-    assert [kept.path for kept in leftovers.listed()] == [("files", "f")]
+def test_there_is_no_room_where_there_is_no_bucket(store: Store, inodes: Inodes):
+    with store.database.write() as tx:
+        tx.execute(text("DELETE FROM nodes"))
+        tx.execute(text("DELETE FROM buckets"))
 
-    draft.leave()
-    assert leftovers.publish(inodes) == []
-
-    found = inodes.find(made.id)
-    assert content(inodes, found) == b"promised"
-    assert leftovers.listed() == []
-    assert not list(tmp_path.rglob("kept.*"))
-
-
-def test_a_kept_draft_survives_the_opening_of_its_directory(
-    inodes: Inodes, checked: OpenStore, store: Store, top: NodeId
-):
-    made = make(inodes, top, "f")
-    draft = inodes.draft(made)
-    draft.write(LARGE, 0)
-    inodes.keep(made, draft, None, "the storage is down")
-    draft.leave()
-
-    other = checked()
-
-    (kept,) = other.leftovers.listed()
-    assert (kept.size, kept.error) == (len(LARGE), "the storage is down")
-    assert other.leftovers.publish(inodes) == []
-    assert content(inodes, inodes.find(made.id)) == LARGE
+    assert inodes.room(TOP) == (0, 0, 0)

@@ -271,6 +271,42 @@ def test_a_part_is_copied_by_the_kernel(mount: Path, size: int):
     assert (mount / "to").read_bytes() == data[: size - 10]
 
 
+@pytest.mark.parametrize(("start", "at"), [(0, 0), (MIB, 0), (17, 3 * MIB), (2 * MIB, MIB // 2)])
+def test_a_part_is_copied_into_the_middle_of_another(mount: Path, start: int, at: int):
+    data, other = os.urandom(5 * MIB), os.urandom(2 * MIB)
+    create(mount / "from", data)
+    create(mount / "to", other)
+
+    with opened(mount / "from", os.O_RDONLY) as source, opened(mount / "to") as target:
+        done = 0
+        while step := os.copy_file_range(source, target, 2 * MIB - done, start + done, at + done):
+            done += step
+
+    expected = bytearray(max(len(other), at + 2 * MIB))
+    expected[: len(other)] = other
+    expected[at : at + 2 * MIB] = data[start : start + 2 * MIB]
+    assert (mount / "to").read_bytes() == expected
+
+
+def test_a_part_is_copied_within_a_file(mount: Path):
+    data = os.urandom(3 * MIB)
+    create(mount / "f", data)
+
+    with opened(mount / "f") as fd:
+        assert os.copy_file_range(fd, fd, MIB, 0, 4 * MIB) == MIB
+
+    assert (mount / "f").read_bytes() == data + bytes(MIB) + data[:MIB]
+
+
+def test_nothing_is_copied_from_beyond_the_end(mount: Path):
+    create(mount / "from", b"x" * 200_000)
+
+    with opened(mount / "from", os.O_RDONLY) as source, opened(mount / "to", NEW) as target:
+        assert os.copy_file_range(source, target, 1000, 300_000, 10) == 0
+
+    assert os.stat(mount / "to").st_size == 0
+
+
 def test_sendfile_reads_from_a_file(mount: Path):
     data = os.urandom(200_000)
     create(mount / "from", data)

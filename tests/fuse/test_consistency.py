@@ -22,6 +22,7 @@ from tests.fuse.calls import create, libc, opened
 from tests.parts.mount import Mount
 from tests.parts.scale import soak
 from tests.parts.server import Answer, DavServer
+from tests.parts.stores import put
 from tests.survival.drive import fsck
 
 REMEMBERED = 1.0
@@ -229,6 +230,23 @@ def test_the_kernel_keeps_what_was_rewritten_with_the_same_bytes(drive: Shared):
     drive.put("f", LARGE)
 
     assert resident(drive.here / "f") == 1.0
+
+
+def test_the_kernel_drops_what_another_took_the_place_and_the_ids_of(start: Callable[..., Mount]):
+    """SQLite gives the highest id again once its row is gone: to the next node, and to the next object."""
+    other = bytes(reversed(LARGE))
+    mount = start("--bucket", "files", "--attr-timeout", "60")
+    with closing(stores.open(Settings(data=mount.data))) as store:
+        namespace = store.namespace(Caller("admin", admin=True))
+        first = put(namespace, ("files", "f"), LARGE).node
+        assert (mount.point / "f").read_bytes() == LARGE
+        namespace.delete(("files", "f"))
+        store.recovery(Caller("admin", admin=True)).empty_trash(None)
+        store.collect_garbage(grace=0, retention=0)
+        second = put(namespace, ("files", "f"), other).node
+    assert (first.id, first.object) == (second.id, second.object)
+
+    assert (mount.point / "f").read_bytes() == other
 
 
 def test_one_of_many_makes_a_name(drive: Shared):

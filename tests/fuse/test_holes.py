@@ -74,6 +74,60 @@ def test_room_is_reserved_and_the_size_is_kept(mount: Path):
     assert (mount / "f").read_bytes() == b"data"
 
 
+@pytest.mark.parametrize("mode", [0, KEEP_SIZE])
+def test_what_is_reserved_is_taken_from_the_disk(mount: Path, mode: int):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"data")
+        fallocate(fd, mode, 0, 8 * MIB)
+
+        assert os.fstat(fd).st_blocks * 512 >= 8 * MIB
+        assert os.fstat(fd).st_size == (4 if mode == KEEP_SIZE else 8 * MIB)
+
+
+def test_room_that_was_reserved_and_not_used_is_given_back(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"x" * MIB)
+        fallocate(fd, KEEP_SIZE, 0, 8 * MIB)
+
+    assert (mount / "f").read_bytes() == b"x" * MIB
+    assert os.stat(mount / "f").st_blocks * 512 < 2 * MIB
+
+
+def test_more_is_reserved_than_the_disk_has(mount: Path):
+    with opened(mount / "f", NEW) as fd, refused(errno.ENOSPC):
+        fallocate(fd, 0, 0, 1 << 43)
+
+
+@pytest.mark.parametrize("size", [1 << 60, (1 << 44) + 1])
+def test_no_file_is_larger_than_files_can_be(mount: Path, size: int):
+    with opened(mount / "f", NEW) as fd:
+        os.write(fd, b"data")
+        for act in (
+            lambda: os.ftruncate(fd, size),
+            lambda: os.pwrite(fd, b"x", size),
+            lambda: os.pwrite(fd, b"x", 1 << 62),
+        ):
+            with refused(errno.EFBIG):
+                act()
+        with refused(errno.EFBIG):
+            os.truncate(mount / "f", size)
+
+    assert (mount / "f").read_bytes() == b"data"
+
+
+def test_a_file_of_data_and_holes_is_the_same_bytes_to_all(mount: Path):
+    with opened(mount / "f", NEW) as fd:
+        for at in (0, 5 * MIB + 17, 5 * MIB + 40, 9 * MIB):
+            os.pwrite(fd, os.urandom(5000), at)
+        os.ftruncate(fd, 12 * MIB + 3)
+        expected = os.pread(fd, 13 * MIB, 0)
+
+    content = (mount / "f").read_bytes()
+    assert content == expected
+    (mount / "g").write_bytes(content)
+    assert (mount / "g").read_bytes() == expected
+
+
 def test_a_hole_is_punched(mount: Path):
     with opened(mount / "f", NEW) as fd:
         os.write(fd, b"x" * 100_000)

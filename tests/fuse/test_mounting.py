@@ -4,13 +4,14 @@ import errno
 import os
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fuse.actor import Actor
-from tests.fuse.calls import create, refused, renameat2
+from tests.fuse.calls import create, opened, refused, renameat2
 from tests.fuse.conftest import NOBODY
 from tests.parts import mount as mounts
 from tests.parts.mount import Mount
@@ -20,6 +21,8 @@ from tests.survival.drive import davstore, drafts, fsck
 
 Start = Callable[..., Mount]
 
+KERNEL = 1.2
+"""Seconds after which the kernel asks again for attributes, by default."""
 CONFIGURATION = """
 [buckets.files]
 [buckets.rationed]
@@ -74,6 +77,22 @@ def test_what_is_written_and_not_closed_is_kept_when_the_mount_is_told_to_end(st
     with refused(errno.ENOTCONN, errno.EIO, errno.EBADF):
         os.write(fd, b"more")
         os.close(fd)
+    again = start("--bucket", "files")
+    assert (again.point / "f").read_bytes() == b"not closed"
+
+
+def test_a_mount_without_its_helper_program_ends_as_well(start: Start, tmp_path: Path):
+    """For root, libfuse needs no fusermount3."""
+    mount = start("--bucket", "files", environ={"PATH": str(tmp_path)})
+    fd = os.open(mount.point / "f", os.O_WRONLY | os.O_CREAT)
+    os.write(fd, b"not closed")
+
+    mount.terminate()
+
+    with refused(errno.ENOTCONN, errno.EIO, errno.EBADF):
+        os.write(fd, b"more")
+        os.close(fd)
+    assert "Traceback" not in mount.log_text()
     again = start("--bucket", "files")
     assert (again.point / "f").read_bytes() == b"not closed"
 
@@ -172,6 +191,50 @@ def test_unlinked_files_are_gone_where_the_bucket_has_no_trash(configured: Mount
 
     told = davstore("trash", "ls", "--json", "--config", tmp_path / "davstore.toml", "--data", configured.data)
     assert "final" not in told.stdout
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo", "link", "renamed over"])
+def test_what_is_gone_for_good_is_seen_by_whoever_holds_it(configured: Mount, kind: str):
+    """O_PATH opens nothing: the file system hears of it only when it is asked."""
+    path = configured.point / "final" / "it"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        os.symlink("nowhere", path)
+    else:
+        create(path, b"data")
+    before = os.lstat(path)
+
+    with opened(path, os.O_PATH | os.O_NOFOLLOW) as fd:
+        if kind == "renamed over":
+            create(path.with_name("other"), b"other")
+            os.rename(path.with_name("other"), path)
+        else:
+            os.unlink(path)
+            create(path, b"another")
+        time.sleep(KERNEL)
+        seen = os.fstat(fd)
+
+        assert (seen.st_mode, seen.st_size, seen.st_nlink) == (before.st_mode, before.st_size, 0)
+        assert os.stat(path).st_ino != seen.st_ino
+
+
+@pytest.mark.parametrize("bucket", ["files", "final"])
+def test_an_unlinked_file_has_attributes_of_its_own(configured: Mount, bucket: str):
+    path = configured.point / bucket / "f"
+    create(path, b"data")
+    os.setxattr(path, "user.before", b"1")
+
+    with opened(path) as fd:
+        os.unlink(path)
+        os.setxattr(fd, "user.after", b"2")
+
+        assert sorted(os.listxattr(fd)) == ["user.after", "user.before"]
+        assert os.getxattr(fd, "user.before") == b"1"
+        os.removexattr(fd, "user.before")
+        assert os.listxattr(fd) == ["user.after"]
+        create(path, b"another")
+        assert os.listxattr(path) == []
 
 
 def test_a_mount_for_reading_changes_nothing(start: Start):

@@ -2,13 +2,17 @@
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.fuse.actor import Actor
 from tests.fuse.calls import create, refused
+from tests.fuse.conftest import NOBODY
 from tests.parts.mount import Mount
+from tests.parts.server import DavServer
 
 
 @pytest.fixture
@@ -85,3 +89,103 @@ def test_the_past_is_not_written(top: Path):
 
     with refused(errno.EACCES, errno.EPERM, errno.EROFS):
         (top / ".trash" / name).write_bytes(b"changed")
+
+
+@pytest.fixture
+def common(start: Callable[..., Mount]) -> Path:
+    """A mount that lets others in."""
+    top = start("--bucket", "files", "--attr-timeout", "0", "--allow-other").point
+    top.chmod(0o755)
+    return top
+
+
+def owned(path: Path, mode: int, uid: int = 0) -> None:
+    create(path, b"secret")
+    os.chown(path, uid, uid)
+    os.chmod(path, mode)
+
+
+def test_what_lay_in_a_closed_directory_is_closed_in_the_trash(common: Path):
+    (common / "closed").mkdir(0o700)
+    (common / "closed" / "inner").mkdir()
+    owned(common / "closed" / "inner" / "f", 0o644)
+    os.unlink(common / "closed" / "inner" / "f")
+    (name,) = os.listdir(common / ".trash")
+
+    with Actor(common, NOBODY, NOBODY) as nobody, refused(errno.EACCES):
+        nobody("content", f".trash/{name}")
+
+
+def test_what_others_could_read_they_read_in_the_trash(common: Path):
+    (common / "open").mkdir(0o755)
+    owned(common / "open" / "f", 0o644)
+    owned(common / "open" / "private", 0o600)
+    os.unlink(common / "open" / "f")
+    (f,) = os.listdir(common / ".trash")
+    os.unlink(common / "open" / "private")
+    (private,) = {*os.listdir(common / ".trash")} - {f}
+
+    with Actor(common, NOBODY, NOBODY) as nobody:
+        assert nobody("content", f".trash/{f}") == b"secret"
+        with refused(errno.EACCES):
+            nobody("content", f".trash/{private}")
+
+
+def test_a_closed_directory_is_closed_among_what_was_removed(common: Path, serve: Callable[..., DavServer]):
+    (common / "closed").mkdir(0o700)
+    owned(common / "closed" / "f", 0o644)
+    assert serve().request("DELETE", "/files/closed").status == 204
+    (name,) = os.listdir(common / ".trash")
+
+    with Actor(common, NOBODY, NOBODY) as nobody:
+        for act in (("listdir", f".trash/{name}"), ("content", f".trash/{name}/f")):
+            with refused(errno.EACCES):
+                nobody(*act)
+
+
+def test_everybody_reads_his_own_in_the_trash_and_among_the_versions(common: Path):
+    owned(common / "f", 0o600, NOBODY)
+    (common / "f").write_bytes(b"newer")
+    (version,) = os.listdir(common / ".versions" / "f")
+
+    with Actor(common, NOBODY, NOBODY) as nobody:
+        assert nobody("content", f".versions/f/{version}") == b"secret"
+        os.unlink(common / "f")
+        (name,) = os.listdir(common / ".trash")
+        assert nobody("content", f".trash/{name}") == b"newer"
+
+
+def test_versions_are_closed_to_whom_the_file_is(common: Path):
+    (common / "closed").mkdir(0o700)
+    owned(common / "closed" / "f", 0o644)
+    owned(common / "private", 0o600)
+    for file in (common / "closed" / "f", common / "private"):
+        file.write_bytes(b"newer")
+    (inner,), (private,) = (os.listdir(common / ".versions" / name) for name in ("closed/f", "private"))
+
+    with Actor(common, NOBODY, NOBODY) as nobody:
+        for act in (
+            ("listdir", ".versions/closed"),
+            ("content", f".versions/closed/f/{inner}"),
+            ("listdir", ".versions/private"),
+            ("content", f".versions/private/{private}"),
+        ):
+            with refused(errno.EACCES):
+                nobody(*act)
+
+
+def test_special_files_and_links_are_what_they_were_in_the_past(top: Path):
+    os.mkfifo(top / "fifo")
+    os.mknod(top / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.symlink("nowhere", top / "link")
+    (top / "d").mkdir()
+    os.mkfifo(top / "d" / "inner")
+    assert stat.S_ISFIFO(os.stat(top / ".versions" / "d" / "inner").st_mode)
+    for name in ("fifo", "device", "link"):
+        os.unlink(top / name)
+
+    seen = [os.lstat(top / ".trash" / name) for name in os.listdir(top / ".trash")]
+
+    assert {stat.S_IFMT(status.st_mode) for status in seen} == {stat.S_IFIFO, stat.S_IFCHR, stat.S_IFLNK}
+    (device,) = [status for status in seen if stat.S_ISCHR(status.st_mode)]
+    assert device.st_rdev == os.makedev(1, 3)

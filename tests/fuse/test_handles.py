@@ -1,0 +1,219 @@
+"""Open files without a kernel before them: what becomes of a draft when storing it fails, or two close at once."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import StorageUnavailable
+from core.inode_rows import TOP, Inode
+from core.model import OPERATOR, Kind
+from core.store import Store
+from fuse_mount.handles import OpenFile, OpenFiles
+from tests.parts import stores
+
+LARGE = b"a content that is no inline one; " * 10_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    url = f"sqlite:///{tmp_path / 'davstore.db'}"
+    stores.migrated(url)
+    opened = stores.opened(url, tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+class Bench:
+    """The files of one mount, and a file to write."""
+
+    def __init__(self, store: Store) -> None:
+        self.leftovers = store.leftovers
+        self.inodes = store.inodes(OPERATOR)
+        self.files = OpenFiles(self.inodes)
+        top = self.inodes.member(TOP, "files")
+        assert top
+        self.node = self.inodes.make(top.id, "f", Kind.FILE, mode=0o644, uid=0, gid=0).id
+
+    @property
+    def inode(self) -> Inode:
+        return self.inodes.get(self.node)
+
+    def open(self, **how: bool) -> OpenFile:
+        return self.files.open(self.node + 1, self.inode, **how)[0]
+
+    def content(self) -> bytes:
+        if not self.inode.size:
+            return b""
+        with self.inodes.open(self.inode) as reader:
+            return reader.read()
+
+
+@pytest.fixture
+def bench(store: Store) -> Bench:
+    return Bench(store)
+
+
+def down(*_given: object, **_more: object) -> None:
+    raise StorageUnavailable("the database", "is away")
+
+
+def wrong(*_given: object, **_more: object) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.expects_log("waits to be kept")
+@pytest.mark.parametrize("fail", [down, wrong])
+@pytest.mark.parametrize("data", [b"small", LARGE])
+def test_what_can_neither_be_published_nor_kept_waits_and_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None], data: bytes
+):
+    file = bench.open()
+    bench.files.write(file, data, 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.inodes, "write", fail)
+        broken.setattr(bench.inodes, "keep", fail)
+
+        assert bench.files.close(file)
+        assert not bench.files.settle()
+    assert bench.content() == b""
+
+    assert bench.files.settle()
+
+    assert bench.content() == data
+    assert bench.files.all() == []
+    assert bench.leftovers.listed() == []
+
+
+@pytest.mark.expects_log("waits to be kept")
+def test_who_opens_a_file_that_waits_sees_what_was_written(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    file = bench.open()
+    bench.files.write(file, b"written", 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.inodes, "write", down)
+        broken.setattr(bench.inodes, "keep", down)
+        bench.files.close(file)
+
+    again = bench.open()
+
+    assert again is file
+    assert bench.files.read(again, 100, 0) == b"written"
+    bench.files.close(again)
+    assert bench.content() == b"written"
+
+
+@pytest.mark.expects_log("waits to be kept", "stays at .*kept.*, unknown to the database")
+def test_the_end_of_a_mount_leaves_the_file_of_what_waits(
+    bench: Bench, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    file = bench.open()
+    bench.files.write(file, LARGE, 0)
+    monkeypatch.setattr(bench.inodes, "write", down)
+    monkeypatch.setattr(store.database, "write", down)
+    bench.files.close(file)
+
+    bench.files.close_for_good()
+
+    (kept,) = tmp_path.rglob("kept.*")
+    assert kept.read_bytes() == LARGE
+
+
+@pytest.mark.expects_log("is kept, see")
+@pytest.mark.parametrize("fail", [down, wrong])
+def test_what_cannot_be_published_is_kept_and_listed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., None]
+):
+    file = bench.open()
+    bench.files.write(file, LARGE, 0)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.inodes, "write", fail)
+
+        bench.files.close(file)
+
+    assert [kept.size for kept in bench.leftovers.listed()] == [len(LARGE)]
+    assert bench.leftovers.publish(bench.inodes) == []
+    assert bench.content() == LARGE
+
+
+def test_one_of_the_last_two_who_close_at_once_publishes(bench: Bench):
+    """Both have come to where the handles are counted before either goes on."""
+    file, other = bench.open(), bench.open()
+    assert file is other
+    bench.files.write(file, b"written", 0)
+    both = threading.Barrier(2)
+    inner = bench.files._lock
+
+    class Meeting:
+        """The first time that each of the two takes the lock, it waits for the other."""
+
+        def __init__(self) -> None:
+            self._met: set[int] = set()
+
+        def __enter__(self) -> None:
+            if threading.get_ident() not in self._met:
+                self._met.add(threading.get_ident())
+                both.wait(10)
+            inner.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            inner.release()
+
+    bench.files._lock = Meeting()  # pyright: ignore[reportAttributeAccessIssue] - it is one, and slower
+    closers = [threading.Thread(target=bench.files.close, args=(file,)) for _ in range(2)]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join()
+
+    assert bench.content() == b"written"
+
+
+def test_pages_are_kept_of_the_same_bytes_only(bench: Bench):
+    """A database may give the id of an object that is gone to a new one."""
+    bench.files.close(bench.open())
+    _, is_cached = bench.files.open(bench.node + 1, bench.inode)
+    assert is_cached
+
+    _, is_cached = bench.files.open(bench.node + 1, bench.inode._replace(digest="0" * 64))
+
+    assert not is_cached
+
+
+def test_a_file_that_is_gone_when_it_is_synchronised_is_its_openers_alone(bench: Bench):
+    file = bench.open()
+    bench.files.write(file, b"written", 100)
+    bench.files.write(file, b"written", 0)
+    file.was_synced = True
+    file.inode = file.inode._replace(id=file.inode.id + 1000)  # pyright: ignore[reportArgumentType] - nobody's id
+
+    bench.files.sync(file)
+
+    assert file.removed
+    assert file.shown.links == 0
+    bench.files.close(file)
+    assert bench.content() == b""
+
+
+def test_a_copy_that_fails_midway_tells_how_far_it_came(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    data = os.urandom(3_000_000)
+    (tmp_path / "source").write_bytes(data)
+    draft = bench.inodes.draft(bench.inode)
+    draft.write(b"x" * 100_000, 0)
+    real, count = os.copy_file_range, iter(range(10))
+
+    def once(source: int, target: int, _length: int, start: int, offset: int) -> int:
+        if next(count):
+            raise OSError(5, "the disk is broken")
+        return real(source, target, 2_000_000, start, offset)
+
+    monkeypatch.setattr(os, "copy_file_range", once)
+    with (tmp_path / "source").open("rb") as source:
+        done = draft.copy_from(source.fileno(), 0, len(data), 100_000)
+        with pytest.raises(StorageUnavailable):
+            draft.copy_from(source.fileno(), done, len(data), draft.size)
+
+    assert done == 2_000_000
+    assert draft.read(draft.size, 0) == b"x" * 100_000 + data[:done]
+    draft.discard()
