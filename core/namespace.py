@@ -35,7 +35,6 @@ from .errors import (
     InvalidMove,
     NotACollection,
     NotFound,
-    QuotaExceeded,
 )
 from .guards import Situation
 from .model import (
@@ -159,12 +158,8 @@ class Namespace:
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
             media.admit_announced(place.bucket, path, media_type, size)
-            growth = (size or 0) - (place.node.size if place.node else 0)
-            quota = place.bucket.quota
-            if growth > 0 and quota is not None and place.bucket.bytes + growth > quota:
-                raise QuotaExceeded(path, f"the bucket takes {quota} bytes, the trash included")
-        if size is not None and size > room.free(self.contents, place.bucket):
-            raise QuotaExceeded(path, "the disk has not so much room")
+        if size:
+            room.admit(self.contents, place.bucket, path, size, size - (place.node.size if place.node else 0))
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
@@ -223,8 +218,10 @@ class Namespace:
                 return files.write(tx, self.caller, path, content, None, media_type, modified, expect, expires)
         return None
 
-    def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
-        """Raises AlreadyExists, NoParent."""
+    def make_collection(
+        self, path: Path, *, modified: Instant | None = None, rules: Rules | None = None, expect: Expect = ANYTHING
+    ) -> Node:
+        """Raises AlreadyExists, NoParent, and Forbidden where it cannot be a document."""
         guards.writable(path, self.caller, deep=0)
         with self.database.write(self._bucket(path)) as tx:
             guards.holds(tx, self.caller, expect)
@@ -240,7 +237,10 @@ class Namespace:
             seq = buckets.advance(tx, place.bucket)
             values = {"mode": 0o755, "author": self.caller.name} | ({} if modified is None else {"modified": modified})
             node = tree.add(tx, place.bucket.id, place.parent, path[-1], seq, kind=Kind.COLLECTION, **values)
-            return tree.reread(tx, node, place.path)
+            if rules is None:
+                return tree.reread(tx, node, place.path)
+            documents.rule(tx, guards.source(tx, self.caller, place.path), self.caller, rules)
+            return guards.found(tx, self.caller, place.path)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
         """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""

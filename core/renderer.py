@@ -87,9 +87,7 @@ class Renderer:
             return self._obituary(error)
         return replace(answer, made=made)
 
-    def _tell(
-        self, line: Connection, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]
-    ) -> None:
+    def _tell(self, line: Connection, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]) -> None:
         assert self._process
         line.send_bytes(order(wanted))
         try:

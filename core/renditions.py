@@ -135,9 +135,7 @@ class Renditions:
             raise InvalidSetting(preset, f"is no preset; there are {', '.join(sorted(self.presets))}")
         return self.presets[preset]
 
-    def _made(
-        self, node: Node, content: ObjectId, wanted: Wanted, patience: float
-    ) -> Rendition | NoRendition | None:
+    def _made(self, node: Node, content: ObjectId, wanted: Wanted, patience: float) -> Rendition | NoRendition | None:
         """What there is once it was our turn; None where somebody else makes it.
 
         It is claimed in our turn, not before: what waits would lose its claim.

@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ from ..dates import iso_date
 from ..live import media_type
 from ..request import Response
 from . import forms
-from .call import Call, Filename, Id, MediaType, Model, Text, answer
+from .call import Call, Filename, Id, MediaType, Model, Text, answer, changed
 
 UNNAMED = "unnamed"
 BUCKET = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -113,7 +113,7 @@ def every(call: Call) -> Response:
     after = _key(asked) if asked.page_token else None
     page = call.store.list_attachments(call.caller, wanted, asked.order_by, after, asked.page_size)
     token = None if page.end is None else _token(asked.order_by, page.end)
-    return answer(200, {"attachments": [described(call, each) for each in page.attachments], "next_page_token": token})
+    return call.shown({**told(call, page.attachments), "next_page_token": token})
 
 
 def _token(order: Order, key: Key) -> str:
@@ -143,7 +143,7 @@ def _is_number(value: Any) -> bool:
 
 
 def get(call: Call, id: str) -> Response:  # noqa: A002 - the address calls it so
-    return answer(200, described(call, call.store.attachments(call.caller).get(id)))
+    return call.shown(described(call, call.store.attachments(call.caller).get(id)))
 
 
 def change(call: Call, id: str) -> Response:  # noqa: A002
@@ -151,18 +151,27 @@ def change(call: Call, id: str) -> Response:  # noqa: A002
     if wanted.filename is None and wanted.media_type is None:
         raise DAVError(HTTP_BAD_REQUEST, "give a filename or a media_type")
     attachments = call.store.attachments(call.caller)
-    changed = attachments.change(id, filename=wanted.filename, media_type=wanted.media_type)
-    return answer(200, described(call, changed))
+    made = attachments.change(id, filename=wanted.filename, media_type=wanted.media_type, check=_check(call))
+    return changed(described(call, made))
 
 
 def delete(call: Call, id: str) -> Response:  # noqa: A002
-    call.store.attachments(call.caller).delete([id])
+    call.store.attachments(call.caller).delete([id], _check(call))
     return Response(204)
 
 
 def delete_batch(call: Call) -> Response:
     call.store.attachments(call.caller).delete(call.json(Batch).ids)
     return Response(204)
+
+
+def _check(call: Call) -> Callable[[Attachment], None]:
+    return lambda attachment: call.check(described(call, attachment))
+
+
+def told(call: Call, attachments: Sequence[Attachment]) -> dict[str, Any]:
+    """As the API tells of several."""
+    return {"attachments": [described(call, each) for each in attachments]}
 
 
 def described(call: Call, attachment: Attachment) -> dict[str, Any]:

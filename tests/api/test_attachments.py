@@ -496,3 +496,13 @@ def test_a_bucket_takes_out_of_anothers_trash_and_past_only_what_its_policy_says
     for source in (removed, past[0]):
         for method in ("COPY", "MOVE"):
             assert alice(method, source, destination="/pictures/a.png").status == 415, (method, source)
+
+
+@pytest.mark.parametrize("bucket", ["files", "fresh"])
+def test_a_document_that_cannot_be_made_leaves_no_collection(alice: Dav, opened: Store, bucket: str) -> None:
+    opened.create_bucket("fresh", BucketPolicy())
+
+    answer = call(alice, "POST", "/documents", {"name": "attachments", "bucket": bucket})
+
+    assert code(answer) == (403, "FORBIDDEN")
+    assert alice.propfind(f"/{bucket}/attachments").status == 404

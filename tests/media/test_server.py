@@ -151,9 +151,7 @@ def test_two_servers_that_are_asked_at_once_make_a_rendition_once(serve: Callabl
     [uid] = told("uid", properties(servers[0], "/files/a.jpg"))
 
     with ThreadPoolExecutor(8) as pool:
-        asked = [
-            pool.submit(each.request, "GET", f"/assets/by-file-media-id/{uid}/thumbnail") for each in servers * 4
-        ]
+        asked = [pool.submit(each.request, "GET", f"/assets/by-file-media-id/{uid}/thumbnail") for each in servers * 4]
         answers = [each.result() for each in asked]
 
     assert {answer.status for answer in answers} == {200}
