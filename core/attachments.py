@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
 
-from . import buckets, crossing, files, guards, locks, media, places, reach, relocation, subtrees, tree, uids
+from . import buckets, crossing, files, guards, locks, media, places, reach, relocation, room, subtrees, tree, uids
 from .assets import Assets, identified
 from .contents import Contents
 from .database import Database, Transaction
@@ -63,7 +63,7 @@ class Attachments:
         if document is None:
             with self.database.read() as tx:
                 buckets.get(tx, bucket)
-            return (bucket, UNATTACHED, self.caller.name.replace("/", "%2F") or "nobody")
+            return (bucket, UNATTACHED, _folder(self.caller.name))
         found = self.document(document)
         if found.access is None or not found.access.writable(self.caller):
             raise Forbidden(document, "you may read it, not write")
@@ -80,6 +80,17 @@ class Attachments:
                 kind = Forbidden if self.caller.name else Unauthenticated
                 raise kind(uid, "you may not read it")
             return reach.nodes_of(tx, shown)[0]
+
+    def check_create(
+        self, home: Path, filename: str, media_type: str, size: int | None, id_: str | None = None
+    ) -> None:
+        """Raises all that `create` would, as far as it can be known before the bytes come."""
+        with self.database.read() as tx:
+            self._check_id(tx, id_)
+            bucket = buckets.get(tx, home[0])
+        media.admit_announced(bucket, (*home, filename), media_type, size)
+        if size:
+            room.admit(self.contents, bucket, home, size, size)
 
     def create(self, home: Path, draft: Sealable, filename: str, media_type: str, id_: str | None = None) -> Attachment:
         """A new file in `home`; where the name is taken, one like it is not.
@@ -302,6 +313,12 @@ class Attachments:
 
         self.namespace.set_properties(document.path, (), rules=rules, expect=Expect(meant))
         return self.document(uid)
+
+
+def _folder(user: str) -> str:
+    """What the collection of a user's attachments is called."""
+    dots = {".": "%2E", "..": "%2E%2E"}
+    return _fitting(dots.get(user, user.replace("/", "%2F"))) or "nobody"
 
 
 def _free(tx: Transaction, parent: Place, filename: str) -> str:

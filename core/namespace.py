@@ -152,14 +152,16 @@ class Namespace:
         with self.database.read() as tx:
             guards.holds(tx, self.caller, expect)
 
-    def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> None:
-        """Raises all that `put` would, as far as it can be known before the bytes come."""
+    def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> int:
+        """The bytes by which the bucket would grow. Raises all that `put` would, as far as it can be known before."""
         guards.writable(path, self.caller, deep=0)
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
             media.admit_announced(place.bucket, path, media_type, size)
+        growth = (size or 0) - (place.node.size if place.node else 0)
         if size:
-            room.admit(self.contents, place.bucket, path, size, size - (place.node.size if place.node else 0))
+            room.admit(self.contents, place.bucket, path, size, growth)
+        return growth
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""

@@ -64,6 +64,7 @@ def create(call: Call) -> Response:
     making = call.query(Making)
     attachments = call.store.attachments(call.caller)
     home = attachments.home(making.bucket, making.document)
+    attachments.check_create(home, *_announced(call, making), making.id)
     if forms.is_form(call.request):
         form, draft = forms.read(call.request, lambda: _staged(call, home))
         name, declared, given = form.filename, form.media_type, form.fields
@@ -74,6 +75,14 @@ def create(call: Call) -> Response:
         filename = fields.filename or _named(name)
         made = attachments.create(home, draft, filename, fields.media_type or declared, fields.id)
     return answer(201, described(call, made), [("Location", f"/api/v1/attachments/{quote(made.id)}")])
+
+
+def _announced(call: Call, making: Making) -> tuple[str, str, int | None]:
+    """The name, the type and the size that the request announces; of a form what is certain of its file."""
+    name, size = making.filename or UNNAMED, call.request.declared_length
+    if forms.is_form(call.request):
+        return name, "", None if size is None else max(0, size - forms.AROUND)
+    return name, making.media_type or call.request.header("Content-Type"), size
 
 
 def _staged(call: Call, home: Path) -> Draft:

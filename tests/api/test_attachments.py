@@ -506,3 +506,55 @@ def test_a_document_that_cannot_be_made_leaves_no_collection(alice: Dav, opened:
 
     assert code(answer) == (403, "FORBIDDEN")
     assert alice.propfind(f"/{bucket}/attachments").status == 404
+
+
+class Unasked(io.RawIOBase):
+    """A body for which nobody may ask: the client waits for 100 Continue, which the first read sends."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize(
+    ("query", "length", "headers", "refusal"),
+    [
+        ("filename=a.png", 5 << 20, {}, (413, "FILE_TOO_LARGE")),
+        ("", 5 << 20, {"content_type": "multipart/form-data; boundary=b"}, (413, "FILE_TOO_LARGE")),
+        ("filename=a.pdf", 100, {}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("", 100, {"content_type": "application/pdf"}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("media_type=application/pdf", 100, {}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("filename=a.png", 900_000, {}, (507, "QUOTA_EXCEEDED")),
+        ("filename=a.png&id=taken", 100, {}, (409, "ALREADY_EXISTS")),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_the_body_is_asked_for(
+    alice: Dav, opened: Store, query: str, length: int, headers: dict[str, str], refusal: tuple[int, str]
+) -> None:
+    opened.create_bucket("choosy", BucketPolicy(types=("image/*",), max_size=1_000_000, quota=800_000))
+    attach(alice, id="taken")
+    alice.environ["wsgi.input"] = Unasked()
+
+    answer = alice(
+        "POST",
+        f"{API}/attachments?bucket=choosy&{query}",
+        content_length=str(length),
+        expect="100-continue",
+        **({"content_type": "application/octet-stream"} | headers),
+    )
+    del alice.environ["wsgi.input"]
+
+    assert code(answer) == refusal
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "é" * 128])
+def test_whatever_users_are_called_their_attachments_have_a_place(
+    opened: Store, nobody: Dav, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also of those whose names are not given any more."""
+    monkeypatch.setattr("core.access._check", lambda *_: None)
+    opened.accounts.add(name, "secret")
+
+    made = attach(nobody.signed_in(name, "secret"))
+
+    assert nobody.signed_in(name, "secret")("GET", quote(made["path"])).status == 200
+    assert made["path"].startswith("/files/attachments/")
