@@ -33,6 +33,7 @@ EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "
 ALGORITHMS = ("sha256", "sha1", "md5")
 OFFSETS = "application/offset+octet-stream"
 MISMATCH = 460
+ROUTES = (("POST", "/uploads"), *((method, "/uploads/<uid>") for method in ("HEAD", "PATCH", "DELETE")))
 METHODS = "POST, HEAD, PATCH, DELETE, OPTIONS"
 LONGEST = 1 << 62
 

@@ -20,7 +20,7 @@ from ..dates import iso_date
 from ..live import media_type
 from ..request import Response
 from . import forms
-from .call import Call, Filename, Id, MediaType, Model, Text, answer, changed
+from .call import Call, Filename, Id, MediaType, Model, Text, Time, answer, changed
 
 UNNAMED = "unnamed"
 BUCKET = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -48,6 +48,8 @@ class Listing(Model):
     filename: Text = ""
     media_type: Text = ""
     document: Id | None = None
+    created_from: Time | None = None
+    created_until: Time | None = None
 
 
 class Change(Model):
@@ -118,7 +120,7 @@ def every(call: Call) -> Response:
     if not call.caller.name and asked.document is None:
         raise Unauthenticated("", "sign in to see your attachments")
     document = None if asked.document is None else call.store.attachments(call.caller).document(asked.document)
-    wanted = Filter(document, asked.filename, asked.media_type)
+    wanted = Filter(document, asked.filename, asked.media_type, asked.created_from, asked.created_until)
     after = _key(asked) if asked.page_token else None
     page = call.store.list_attachments(call.caller, wanted, asked.order_by, after, asked.page_size)
     token = None if page.end is None else _token(asked.order_by, page.end)

@@ -1,13 +1,15 @@
 """One call of the API: who makes it, with which parameters and which body."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 from wsgidav.dav_error import (
     HTTP_BAD_REQUEST,
     HTTP_MEDIATYPE_NOT_SUPPORTED,
@@ -16,7 +18,7 @@ from wsgidav.dav_error import (
 )
 
 from core.errors import PreconditionFailed
-from core.model import Caller, Instant
+from core.model import FOREVER, Caller, Instant, instant
 from core.settings import Settings
 from core.store import Store
 
@@ -30,6 +32,7 @@ CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 FILENAME = r"^[^/\x00-\x1f\x7f]+$"
 ID = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,34}[A-Za-z0-9])?$"
 MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 
 T = TypeVar("T", bound=BaseModel)
@@ -41,9 +44,17 @@ def _storable(text: str) -> str:
     return text
 
 
+def _instant(text: object) -> int:
+    if not isinstance(text, str) or not TIME.fullmatch(text):
+        raise ValueError("write a time as in 2026-01-31T12:00:00Z")
+    return min(max(instant(datetime.fromisoformat(text.upper())), 0), FOREVER)
+
+
 Filename = Annotated[str, StringConstraints(pattern=FILENAME, min_length=1, max_length=250), AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(pattern=ID)]
 MediaType = Annotated[str, StringConstraints(pattern=MEDIA_TYPE)]
+Time = Annotated[int, BeforeValidator(_instant)]
+"""Nanoseconds; as RFC 3339 has it, section 5.6."""
 Text = Annotated[str, StringConstraints(pattern=PLAIN, max_length=250)]
 
 
