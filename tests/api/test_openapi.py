@@ -9,6 +9,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck
 from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import missing_required_header, negative_data_rejection
 
 from core.settings import Settings
 from core.store import Store
@@ -31,10 +32,13 @@ CALLS = [
 
 UPLOAD = {
     "Tus-Resumable": "1.0.0",
-    "Upload-Length": "100",
+    "Upload-Length": "1000000",
     "Upload-Metadata": f"filename {b64encode(b'a.txt').decode()}",
 }
 """A length for which there is room, and a name that a file can have: more than a schema says."""
+schemathesis.openapi.media_type(uploads.OFFSETS, hypothesis.strategies.binary(max_size=1000))
+BY_TUS = [negative_data_rejection, missing_required_header]
+"""Checks that want 400 where tus wants 412: without its version nothing else is looked at."""
 SLOWNESS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -83,6 +87,6 @@ def test_every_call_does_what_its_description_says(
             case.headers.update(upload_headers)
             if is_there and case.path_parameters:
                 case.path_parameters = {"uid": begun()}
-        case.call_and_validate(headers=headers)
+        case.call_and_validate(headers=headers, excluded_checks=BY_TUS if path.startswith("/uploads") else [])
 
     called()
