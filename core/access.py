@@ -65,7 +65,8 @@ class Accounts:
 
     def add(self, name: str, password: str, *, admin: bool = False) -> User:
         """Raises AlreadyExists, InvalidSetting."""
-        _check(name, password)
+        _check(name)
+        _check_password(name, password)
         hashed = _hasher().hash(password)
         with self.database.write() as tx:
             if tx.scalar(select(users.c.id).where(users.c.name == name)) is not None:
@@ -75,7 +76,7 @@ class Accounts:
 
     def set_password(self, name: str, password: str) -> None:
         """Raises NotFound, InvalidSetting."""
-        _check(name, password)
+        _check_password(name, password)
         hashed = _hasher().hash(password)
         with self.database.write() as tx:
             if tx.execute(update(users).where(users.c.name == name).values(password=hashed)).rowcount == 0:
@@ -102,9 +103,12 @@ class Accounts:
         return chosen
 
 
-def _check(name: str, password: str) -> None:
-    if not name or ":" in name or not name.isprintable() or len(name) > 128:
-        raise InvalidSetting(name, "a user name has 1 to 128 printable characters and no colon")
+def _check(name: str) -> None:
+    if name in {"", ".", ".."} or ":" in name or not name.isprintable() or len(name) > 128:
+        raise InvalidSetting(name, "a user name has 1 to 128 printable characters, no colon, and is neither . nor ..")
+
+
+def _check_password(name: str, password: str) -> None:
     if not password:
         raise InvalidSetting(name, "the password must not be empty")
 

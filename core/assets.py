@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from sqlalchemy import ColumnElement, false, or_, select
+from sqlalchemy import ColumnElement, false, or_, select, update
 
 from . import buckets, media, reach, uids
 from .contents import Contents
@@ -88,8 +88,15 @@ class Assets:
         content = Descriptor(row.digest, row.size, row.storage, row.key)
         identity = (NodeId(0), row.uid, row.bucket, (row.uid,), Kind.FILE)
         node = Node(*identity, row.size, "", made, made, 0, row.id, row.uid, content)
+        return replace(node, media_type=row.media_type or self._shown(node))
+
+    def _shown(self, node: Node) -> str:
+        """Kept with the object, so that its bytes are read for that once."""
         with self.contents.open(node) as reader:
-            return replace(node, media_type=media.shown(reader.read(HEAD)))
+            shown = media.shown(reader.read(HEAD))
+        with self.database.write(node.bucket, durable=False) as tx:
+            tx.execute(update(objects).where(objects.c.id == node.object).values(media_type=shown))
+        return shown
 
 
 def identified(id_: str) -> ColumnElement[bool]:

@@ -30,6 +30,9 @@ class Filter:
     """A part of the name, whatever its case."""
     media_type: str = ""
     """The type, or `image/*`."""
+    created_from: int | None = None
+    created_until: int | None = None
+    """Made at that time or later, and before that one; nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ def _rows(caller: Caller, of: Filter, order: Order, after: Key | None) -> Any:
         wanted = wanted.where(nodes.c.media_type.startswith(of.media_type[:-1], autoescape=True))
     elif of.media_type:
         wanted = wanted.where(nodes.c.media_type == of.media_type)
+    if of.created_from is not None:
+        wanted = wanted.where(nodes.c.created >= of.created_from)
+    if of.created_until is not None:
+        wanted = wanted.where(nodes.c.created < of.created_until)
     is_falling = order.startswith("-")
     if after is not None:
         here, last = tuple_(value, nodes.c.id), tuple_(*after)

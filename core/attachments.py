@@ -4,18 +4,18 @@ An attachment that no document has is its maker's, below `/BUCKET/attachments/`.
 many files and one object; what is taken off a document is in the trash.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
 
-from . import buckets, crossing, files, guards, locks, media, places, reach, relocation, subtrees, tree, uids
+from . import buckets, crossing, files, guards, locks, media, places, reach, relocation, room, subtrees, tree, uids
 from .assets import Assets, identified
 from .contents import Contents
 from .database import Database, Transaction
 from .errors import AlreadyExists, Forbidden, NoParent, NotFound, Unauthenticated
 from .guards import UNATTACHED
-from .model import ANYTHING, BucketId, Caller, Expect, Kind, Node, NodeId, Path, Rules
+from .model import ANYTHING, BucketId, Caller, Expect, Kind, Look, Node, NodeId, Path, Rules
 from .namespace import Namespace
 from .objects import BlobNeeded
 from .paths import NAME_BYTES, checked
@@ -63,7 +63,7 @@ class Attachments:
         if document is None:
             with self.database.read() as tx:
                 buckets.get(tx, bucket)
-            return (bucket, UNATTACHED, self.caller.name.replace("/", "%2F") or "nobody")
+            return (bucket, UNATTACHED, _folder(self.caller.name))
         found = self.document(document)
         if found.access is None or not found.access.writable(self.caller):
             raise Forbidden(document, "you may read it, not write")
@@ -80,6 +80,17 @@ class Attachments:
                 kind = Forbidden if self.caller.name else Unauthenticated
                 raise kind(uid, "you may not read it")
             return reach.nodes_of(tx, shown)[0]
+
+    def check_create(
+        self, home: Path, filename: str, media_type: str, size: int | None, id_: str | None = None
+    ) -> None:
+        """Raises all that `create` would, as far as it can be known before the bytes come."""
+        with self.database.read() as tx:
+            self._check_id(tx, id_)
+            bucket = buckets.get(tx, home[0])
+        media.admit_announced(bucket, (*home, filename), media_type, size)
+        if size:
+            room.admit(self.contents, bucket, home, size, size)
 
     def create(self, home: Path, draft: Sealable, filename: str, media_type: str, id_: str | None = None) -> Attachment:
         """A new file in `home`; where the name is taken, one like it is not.
@@ -135,16 +146,25 @@ class Attachments:
         return described(tx, shown)[0] if shown else Attachment(node.uid, node, None)
 
     def change(
-        self, id_: str, *, filename: str | None = None, media_type: str | None = None, expect: Expect = ANYTHING
+        self,
+        id_: str,
+        *,
+        filename: str | None = None,
+        media_type: str | None = None,
+        check: Callable[[Attachment], None] | None = None,
     ) -> Attachment:
-        """It has another name, or type. Raises AlreadyExists, Locked, Forbidden, UnsupportedMediaType …"""
+        """It has another name, or type. `check` sees it inside the transaction and may refuse.
+
+        Raises AlreadyExists, Locked, Forbidden, UnsupportedMediaType …
+        """
         node = self.assets.file(id_)
         head = b"" if media_type is None else self._head(node)
         with self.database.write(node.bucket) as tx:
-            guards.holds(tx, self.caller, expect)
             place = self._place(tx, node)
             assert place.node
             guards.changeable(place, self.caller)
+            if check:
+                check(self._of(tx, place.node))
             locks.require(tx, self.caller, ANYTHING, place, member=filename is not None)
             seq = buckets.advance(tx, place.bucket)
             if media_type is not None:
@@ -177,13 +197,18 @@ class Attachments:
         tree.relocate(tx, place.node, place.parent, place.parent, filename, seq)
         return (*place.path[:-1], filename)
 
-    def delete(self, ids: Sequence[str]) -> None:
-        """All of them are in the trash, or none. Raises NotFound, Unauthenticated, Forbidden, Locked."""
+    def delete(self, ids: Sequence[str], check: Callable[[Attachment], None] | None = None) -> None:
+        """All of them are in the trash, or none. `check` sees each inside the transaction and may refuse.
+
+        Raises NotFound, Unauthenticated, Forbidden, Locked.
+        """
         found = {node.id: node for node in map(self.assets.file, ids)}
         with self.database.write(*{node.bucket for node in found.values()}) as tx:
             for node in found.values():
                 place = self._place(tx, node)
                 guards.removable(tx, place, self.caller)
+                if check and place.node:
+                    check(self._of(tx, place.node))
                 locks.require(tx, self.caller, ANYTHING, place, member=True)
                 relocation.remove(tx, place, buckets.advance(tx, place.bucket), self.caller.name)
 
@@ -206,8 +231,10 @@ class Attachments:
 
         return described(tx, sorted(shown, key=key))
 
-    def set_of_document(self, uid: str, ids: Sequence[str]) -> list[Attachment]:
-        """The collection's files are these, in this order; all of it, or nothing.
+    def set_of_document(
+        self, uid: str, ids: Sequence[str], check: Callable[[list[Attachment]], None] | None = None
+    ) -> list[Attachment]:
+        """The collection's files are these, in this order; all of it, or nothing. `check` sees those before.
 
         What it has not yet is copied, or moved where it is an attachment of the caller's that no document has; what it
         has and is not named goes to the trash. Raises NotFound, Unauthenticated, Forbidden, Locked, QuotaExceeded.
@@ -217,7 +244,7 @@ class Attachments:
 
         def attempt() -> list[Attachment]:
             with self.database.write(document.bucket, *{node.bucket for node in wanted}) as tx:
-                return self._set(tx, document, wanted)
+                return self._set(tx, document, wanted, check)
 
         def brought() -> list[Attachment]:
             try:
@@ -228,9 +255,17 @@ class Attachments:
 
         return crossing.with_bytes(brought)
 
-    def _set(self, tx: Transaction, document: Node, wanted: Sequence[Node]) -> list[Attachment]:
+    def _set(
+        self,
+        tx: Transaction,
+        document: Node,
+        wanted: Sequence[Node],
+        check: Callable[[list[Attachment]], None] | None,
+    ) -> list[Attachment]:
         here = self._place(tx, document)
         guards.changeable(here, self.caller)
+        if check:
+            check(self._members(tx, document))
         kept = [self._attached(tx, here, node) for node in wanted]
         for page in list(tree.pages(tx, document.id, here.path, 1000)):
             for member in page:
@@ -262,11 +297,28 @@ class Attachments:
             missing = [each for node in wanted for each in subtrees.lacking(tx, node.id, bucket, history=False)]
         crossing.bring_each(self.database, self.contents, missing, bucket)
 
-    def set_rules(self, uid: str, rules: Rules) -> Node:
-        """The document's visibility, or whether it is a library. Raises as `Namespace.set_properties` does."""
-        path = self.document(uid).path
-        self.namespace.set_properties(path, (), rules=rules)
+    def set_rules(self, uid: str, rules: Rules, check: Callable[[Node], None] | None = None) -> Node:
+        """The document's visibility, or whether it is a library. `check` sees it inside the transaction.
+
+        Raises as `Namespace.set_properties` does.
+        """
+        document = self.document(uid)
+
+        def meant(look: Look) -> None:
+            found = look.node(document.path)
+            if found is None or found.uid != uid:
+                raise NotFound(document.path, "it was moved meanwhile")
+            if check and document.access and document.access.belongs_to(self.caller):
+                check(found)
+
+        self.namespace.set_properties(document.path, (), rules=rules, expect=Expect(meant))
         return self.document(uid)
+
+
+def _folder(user: str) -> str:
+    """What the collection of a user's attachments is called."""
+    dots = {".": "%2E", "..": "%2E%2E"}
+    return _fitting(dots.get(user, user.replace("/", "%2F"))) or "nobody"
 
 
 def _free(tx: Transaction, parent: Place, filename: str) -> str:

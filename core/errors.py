@@ -23,6 +23,7 @@ Refusal
 ├── InvalidSetting            a policy or argument that cannot be
 ├── TooLarge
 ├── UnsupportedMediaType
+├── TooMany                   the caller has as many at a time as one may have
 ├── QuotaExceeded
 ├── StorageUnavailable        the database or a blob store does not answer now
 │   └── StorageFull           … because it has no room
@@ -116,6 +117,9 @@ class TooLarge(Refusal): ...
 
 
 class UnsupportedMediaType(Refusal): ...
+
+
+class TooMany(Refusal): ...
 
 
 class QuotaExceeded(Refusal): ...

@@ -1,8 +1,9 @@
 """The media collector: media files that no document of their collection mentions go to the trash after a while.
 
 For buckets whose policy has `documents`. A collection's documents are those in it, above it and below it; a media file
-is looked at where its collection, or the nearest one above that has documents, has some. A mention is the uid of the
-file or of its object, in whatever URL, or its name. A document that cannot be read mentions everything.
+is looked at where its collection, or the nearest one above that has documents, has some. A mention is an id of the
+file or of its object, in whatever URL, or its name. A document that cannot be read mentions everything. Libraries, and
+the attachments that no document has, are left alone.
 """
 
 import html
@@ -21,9 +22,10 @@ from .batches import among
 from .contents import Contents
 from .database import AnyRow, Database, Transaction
 from .errors import Locked, Refusal
+from .guards import UNATTACHED
 from .model import ANYTHING, Bucket, Caller, Kind, NodeId, ObjectId, Path
 from .paths import within
-from .schema import names, nodes, objects
+from .schema import aliases, names, nodes, objects
 from .schema_services import unmentioned
 from .tempo import FLAT_OUT, Tempo
 
@@ -68,6 +70,7 @@ class _File:
     uid: str
     object: ObjectId
     object_uid: str
+    aliases: tuple[str, ...]
     size: int
     changed: int
 
@@ -100,23 +103,26 @@ def _let_go(database: Database, contents: Contents, bucket: Bucket, tempo: Tempo
 def _surveyed(database: Database, bucket: Bucket, tempo: Tempo) -> _Survey:
     with database.read() as tx:
         survey = _Survey(buckets.by_id(tx, bucket.id).seq)
-    waiting: list[tuple[NodeId, Path]] = [(bucket.root, (bucket.name,))]
+    waiting: list[tuple[NodeId, Path, bool]] = [(bucket.root, (bucket.name,), True)]
     while waiting:
-        collection, path = waiting.pop()
-        for row in _members(database, collection):
-            if row.kind == Kind.COLLECTION and row.is_local is not False:
-                waiting.append((row.id, (*path, row.name)))
+        collection, path, is_governed = waiting.pop()
+        for row, named in _members(database, collection):
+            here = (*path, row.name)
+            if row.kind == Kind.COLLECTION:
+                is_alone = row.is_local is False or here == (bucket.name, UNATTACHED)
+                waiting.append((row.id, here, is_governed and not is_alone))
             elif row.kind == Kind.FILE:
-                file = _File(row.id, (*path, row.name), row.uid, row.object, row.object_uid, row.size, row.changed)
+                file = _File(row.id, here, row.uid, row.object, row.object_uid, named, row.size, row.changed)
                 if any(fnmatchcase(row.name, pattern) for pattern in bucket.documents):
                     survey.documents.append(file)
-                elif row.media_type.startswith(MEDIA):
+                elif is_governed and row.media_type.startswith(MEDIA):
                     survey.media.append(file)
         tempo.between()
     return survey
 
 
-def _members(database: Database, collection: NodeId) -> Iterator[AnyRow]:
+def _members(database: Database, collection: NodeId) -> Iterator[tuple[AnyRow, tuple[str, ...]]]:
+    """Each with the ids that were chosen for it."""
     columns = [nodes.c[name] for name in ("id", "uid", "kind", "object", "size", "media_type", "changed", "is_local")]
     page = (
         select(names.c.name, *columns, objects.c.uid.label("object_uid"))
@@ -129,10 +135,19 @@ def _members(database: Database, collection: NodeId) -> Iterator[AnyRow]:
     while True:
         with database.read() as tx:
             rows = tx.execute(page.where(names.c.name > after)).all()
-        yield from rows
+            chosen = _aliases(tx, [row.id for row in rows])
+        for row in rows:
+            yield row, tuple(chosen.get(row.id, ()))
         if len(rows) < PAGE:
             return
         after = rows[-1].name
+
+
+def _aliases(tx: Transaction, of: Sequence[NodeId]) -> dict[NodeId, list[str]]:
+    found: dict[NodeId, list[str]] = {}
+    for row in tx.execute(select(aliases).where(among(tx, aliases.c.node, of))):
+        found.setdefault(row.node, []).append(row.alias)
+    return found
 
 
 def _unmentioned(contents: Contents, survey: _Survey, tempo: Tempo) -> list[_File]:
@@ -141,13 +156,16 @@ def _unmentioned(contents: Contents, survey: _Survey, tempo: Tempo) -> list[_Fil
     spare = {media.id: media for media in survey.media if media.id in governed}
     for document in survey.documents:
         text = _text(contents, document)
-        uids = set(map(str.lower, _uid.findall(text or "")))
+        if text is None:
+            return []
+        uids = set(map(str.lower, _uid.findall(text)))
         place = document.path[:-1]
         for media in list(spare.values()):
             home = governed[media.id]
             is_near = within(place, home) or within(home, place)
-            by_name = is_near and (text is None or unicodedata.normalize("NFC", media.path[-1]) in text)
-            if by_name or media.uid in uids or media.object_uid in uids:
+            by_name = is_near and unicodedata.normalize("NFC", media.path[-1]) in text
+            by_id = media.uid in uids or media.object_uid in uids or any(alias in text for alias in media.aliases)
+            if by_name or by_id:
                 del spare[media.id]
         tempo.between()
     return list(spare.values())

@@ -14,6 +14,7 @@ from . import (
     attributes,
     buckets,
     crossing,
+    documents,
     files,
     guards,
     listings,
@@ -34,7 +35,6 @@ from .errors import (
     InvalidMove,
     NotACollection,
     NotFound,
-    QuotaExceeded,
 )
 from .guards import Situation
 from .listings import Members
@@ -147,18 +147,16 @@ class Namespace:
         with self.database.read() as tx:
             guards.holds(tx, self.caller, expect)
 
-    def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> None:
-        """Raises all that `put` would, as far as it can be known before the bytes come."""
+    def check_put(self, path: Path, *, size: int | None, media_type: str = "", expect: Expect = ANYTHING) -> int:
+        """The bytes by which the bucket would grow. Raises all that `put` would, as far as it can be known before."""
         guards.writable(path, self.caller, deep=0)
         with self.database.read() as tx:
             place = files.place(tx, self.caller, path, expect)
             media.admit_announced(place.bucket, path, media_type, size)
-            growth = (size or 0) - (place.node.size if place.node else 0)
-            quota = place.bucket.quota
-            if growth > 0 and quota is not None and place.bucket.bytes + growth > quota:
-                raise QuotaExceeded(path, f"the bucket takes {quota} bytes, the trash included")
-        if size is not None and size > room.free(self.contents, place.bucket):
-            raise QuotaExceeded(path, "the disk has not so much room")
+        growth = (size or 0) - (place.node.size if place.node else 0)
+        if size:
+            room.admit(self.contents, place.bucket, path, size, growth)
+        return growth
 
     def stage(self, path: Path, *, also: Sequence[str] = ()) -> Draft:
         """A draft bound for the path's bucket. Raises NoParent; its `write` raises TooLarge, StorageFull."""
@@ -219,8 +217,10 @@ class Namespace:
                 return files.write(tx, self.caller, path, content, None, media_type, modified, expect, expires)
         return None
 
-    def make_collection(self, path: Path, *, modified: Instant | None = None, expect: Expect = ANYTHING) -> Node:
-        """Raises AlreadyExists, NoParent."""
+    def make_collection(
+        self, path: Path, *, modified: Instant | None = None, rules: Rules | None = None, expect: Expect = ANYTHING
+    ) -> Node:
+        """Raises AlreadyExists, NoParent, and Forbidden where it cannot be a document."""
         guards.writable(path, self.caller, deep=0)
         with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
@@ -236,7 +236,11 @@ class Namespace:
             seq = buckets.advance(tx, place.bucket)
             made: dict[str, Any] = {"mode": 0o755, "author": self.caller.name}
             made |= {} if modified is None else {"modified": modified}
-            return tree.added(tx, place.bucket.id, place.parent, place.path, seq, kind=Kind.COLLECTION, **made)
+            node = tree.added(tx, place.bucket.id, place.parent, place.path, seq, kind=Kind.COLLECTION, **made)
+            if rules is None:
+                return node
+            documents.rule(tx, guards.source(tx, self.caller, place.path), self.caller, rules)
+            return guards.found(tx, self.caller, place.path)
 
     def delete(self, path: Path, *, expect: Expect = ANYTHING) -> None:
         """The name is gone; the last name of a node takes it, and all below it, to the trash. Raises Locked."""

@@ -85,6 +85,12 @@ def claim_wanted(tx: Transaction, bucket: BucketId, limit: int, nanoseconds: int
     return found
 
 
+def renew(tx: Transaction, contents: Sequence[ObjectId], nanoseconds: int) -> None:
+    """The claims on those of them that are not finished last for so long from now."""
+    claimed = among(tx, pictures.c.object, contents) & pictures.c.claimed.is_not(None)
+    tx.execute(update(pictures).where(claimed).values(claimed=tx.now + nanoseconds))
+
+
 def next_bucket(tx: Transaction) -> BucketId | None:
     """The bucket of the picture that has waited longest and that nobody is at."""
     waiting = select(objects.c.bucket).join(pictures, pictures.c.object == objects.c.id)

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from io import UnsupportedOperation
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
-from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
@@ -45,9 +45,19 @@ class Renderer:
         """`directory` takes unnamed copies of pictures that are in no file."""
         self._limits = limits
         self._directory = directory
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
+
+    @contextmanager
+    def turn(self, seconds: float) -> Generator[None]:
+        """The process works for nobody else meanwhile. Raises StorageUnavailable where it is not free in time."""
+        if not self._turn.acquire(timeout=max(0.0, seconds)):
+            raise StorageUnavailable("the process that makes renditions", "has too much to do; ask again")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def render(self, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None] = go_on) -> Answer:
         """All renditions of the picture, or the reason that there are none.
@@ -69,7 +79,7 @@ class Renderer:
     def _ask(self, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]) -> Answer:
         line = self._started(waiting)
         try:
-            self._tell(line, picture, wanted)
+            self._tell(line, picture, wanted, waiting)
             self._await(line, self._limits.seconds * STALLED, waiting)
             answer, sizes = read_head(line.recv_bytes(1 << 20))
             made = tuple(Made(width, height, line.recv_bytes(LARGEST)) for width, height in sizes)
@@ -77,14 +87,16 @@ class Renderer:
             return self._obituary(error)
         return replace(answer, made=made)
 
-    def _tell(self, line: Connection, picture: BinaryIO, wanted: Sequence[Wanted]) -> None:
+    def _tell(self, line: Connection, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]) -> None:
         assert self._process
         line.send_bytes(order(wanted))
         try:
             send_handle(line, picture.fileno(), self._process.pid)
         except (UnsupportedOperation, AttributeError):
             with translated(self._directory), TemporaryFile(dir=self._directory) as copy:
-                copyfileobj(picture, copy, 1 << 20)
+                while block := picture.read(1 << 20):
+                    copy.write(block)
+                    waiting()
                 copy.flush()
                 send_handle(line, copy.fileno(), self._process.pid)
 

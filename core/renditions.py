@@ -25,12 +25,12 @@ from .renderer import Crashed, Renderer
 from .schema import objects as object_rows
 from .schema import renditions
 from .staging import Sealed
-from .tempo import FLAT_OUT, Tempo, go_on
+from .tempo import FLAT_OUT, Tempo
 
 LEASE = 30 * SECOND
-"""Nanoseconds after which a claim whose owner died is anybody's."""
+"""Nanoseconds after which a claim whose owner died is anybody's; one who works renews it."""
 PATIENCE = 45.0
-"""Seconds that a caller waits for a rendition that somebody else is making."""
+"""Seconds that a caller waits for a turn, and for a rendition that somebody else is making."""
 ATTEMPTS = 2
 """A picture that ended the process so many times is left alone."""
 BATCH = 4
@@ -82,7 +82,7 @@ class Renditions:
         while True:
             with self.database.read() as tx:
                 found = _found(tx, node, wanted)
-            found = found or self._made(node, node.object, wanted)
+            found = found or self._made(node, node.object, wanted, end - time.monotonic())
             if found:
                 return found
             if time.monotonic() > end:
@@ -135,14 +135,19 @@ class Renditions:
             raise InvalidSetting(preset, f"is no preset; there are {', '.join(sorted(self.presets))}")
         return self.presets[preset]
 
-    def _made(self, node: Node, content: ObjectId, wanted: Wanted) -> Rendition | NoRendition | None:
-        """What there is once it was our turn; None where it is not."""
-        with self.database.write(node.bucket) as tx:
-            found = _found(tx, node, wanted)
-            if found or not _claimed(tx, content):
-                return found
-            bucket = buckets.by_id(tx, node.bucket)
-        answer = self._rendered(bucket, content, node.size, [wanted], self.prompt)
+    def _made(self, node: Node, content: ObjectId, wanted: Wanted, patience: float) -> Rendition | NoRendition | None:
+        """What there is once it was our turn; None where somebody else makes it.
+
+        It is claimed in our turn, not before: what waits would lose its claim.
+        """
+        with self.prompt.turn(patience):
+            with self.database.write(node.bucket) as tx:
+                found = _found(tx, node, wanted)
+                if found or not _claimed(tx, content):
+                    return found
+                bucket = buckets.by_id(tx, node.bucket)
+            claims = _Claims(self.database, bucket.id, [content])
+            answer = self._rendered(bucket, content, node.size, [wanted], self.prompt, claims.keep)
         if answer is None:
             return None
         self._keep(bucket, [(content, [wanted], answer)], everything=False)
@@ -153,15 +158,20 @@ class Renditions:
         with self.database.write(bucket_id) as tx:
             bucket = buckets.by_id(tx, bucket_id)
             waiting = pictures.claim_wanted(tx, bucket_id, BATCH, LEASE)
-        wanted = self._wanted_by(bucket)
+        claims, wanted = _Claims(self.database, bucket_id, waiting), self._wanted_by(bucket)
         done: list[tuple[ObjectId, Sequence[Wanted], Answer]] = []
         failed: list[str] = []
+
+        def between() -> None:
+            claims.keep()
+            tempo.between()
+
         try:
             for content in waiting:
                 try:
                     with self.database.read() as tx:
                         where = objects.located(tx, content)
-                    answer = where and self._rendered(bucket, content, where.size, wanted, self.patient, tempo.between)
+                    answer = where and self._rendered(bucket, content, where.size, wanted, self.patient, between)
                 except Refusal as refusal:
                     failed.append(f"no rendition for now: {refusal}")
                 else:
@@ -183,7 +193,7 @@ class Renditions:
         size: int,
         wanted: Sequence[Wanted],
         renderer: Renderer,
-        waiting: Callable[[], None] = go_on,
+        waiting: Callable[[], None],
     ) -> Answer | None:
         """None: nobody knows yet, and somebody may try again. The claim outlives a storage that does not answer."""
         if size > LARGEST_SOURCE:
@@ -229,6 +239,23 @@ class Renditions:
 
             if done:
                 with_bytes(attempt)
+
+
+class _Claims:
+    """Claims on contents, which last while their owner works."""
+
+    def __init__(self, database: Database, bucket: BucketId, contents: Sequence[ObjectId]) -> None:
+        self._database = database
+        self._bucket = bucket
+        self._contents = contents
+        self._renewed = time.monotonic()
+
+    def keep(self) -> None:
+        if time.monotonic() - self._renewed < LEASE / SECOND / 3:
+            return
+        with self._database.write(self._bucket, durable=False) as tx:
+            pictures.renew(tx, self._contents, LEASE)
+        self._renewed = time.monotonic()
 
 
 def _claimed(tx: Transaction, content: ObjectId) -> bool:

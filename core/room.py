@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 
 from .contents import Contents
-from .errors import StorageUnavailable
-from .model import Bucket
+from .errors import QuotaExceeded, StorageUnavailable
+from .model import Bucket, Path
 from .staging import translated
 
 
@@ -14,6 +14,17 @@ def free(contents: Contents, bucket: Bucket) -> int:
     staging = contents.store(bucket.storage).staging
     with translated(staging):
         return shutil.disk_usage(staging).free
+
+
+def admit(contents: Contents, bucket: Bucket, path: Path, size: int, growth: int, promised: int = 0) -> None:
+    """What is to come fits: so many bytes on the disk, and the growth into the quota beside what others were promised.
+
+    Raises QuotaExceeded.
+    """
+    if growth > 0 and bucket.quota is not None and bucket.bytes + promised + growth > bucket.quota:
+        raise QuotaExceeded(path, f"the bucket takes {bucket.quota} bytes, the trash included")
+    if size > free(contents, bucket):
+        raise QuotaExceeded(path, "the disk has not so much room")
 
 
 def quota(contents: Contents, of: Sequence[Bucket], *, is_whole: bool) -> tuple[int, int]:

@@ -124,6 +124,7 @@ objects = Table(
     Column("examined", BigInteger, comment="no longer written"),
     Column("verified", BigInteger, comment="when the bytes were last read and hashed"),
     Column("verdict", Text, comment="what that found: ok, lost or corrupt"),
+    Column("media_type", Text, comment="as the first bytes show; null: nobody asked yet"),
     CheckConstraint("state IN ('live', 'condemned')", name="state"),
     CheckConstraint("(state = 'condemned') = (condemned IS NOT NULL)", name="condemned"),
     CheckConstraint("verdict IN ('ok', 'lost', 'corrupt')", name="verdict"),

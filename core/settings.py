@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
-from .quantities import Duration, OptionalDuration, comma_separated
+from .quantities import Duration, OptionalDuration, OptionalSize, comma_separated
 from .rendition_settings import Renditions
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
 from .storage_settings import LONGEST_LINK, Section, Storage, from_aws, in_data, shared_places
@@ -101,9 +101,11 @@ class Collector(Section):
 
 
 class Uploads(Section):
-    """Uploads that can be resumed."""
+    """Uploads that can be resumed. `most` and `staged` are what one user may have under way; None: any size."""
 
     lifetime: Duration = timedelta(days=1)
+    most: int = Field(default=1000, ge=1)
+    staged: OptionalSize = 1 << 40
 
 
 class Links(Section):

@@ -74,7 +74,9 @@ class Store:
 
     def uploads(self, caller: Caller) -> Uploads:
         """The caller's uploads that can be resumed."""
-        return Uploads(self.database, self.contents, caller, nanoseconds(self.settings.uploads.lifetime))
+        chosen = self.settings.uploads
+        lifetime = nanoseconds(chosen.lifetime)
+        return Uploads(self.database, self.contents, caller, lifetime, chosen.most, chosen.staged)
 
     def namespace(self, caller: Caller) -> Namespace:
         return Namespace(self.database, self.contents, self.lock_limits, caller)

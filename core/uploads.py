@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from . import buckets, uids
+from . import buckets, room, uids
 from .contents import Contents
-from .database import AnyRow, Database
-from .errors import IncompleteContent, InUse, NotFound, PreconditionFailed, TooLarge
-from .model import Caller, Digest, Instant, Path, moment
+from .database import AnyRow, Database, Transaction
+from .errors import (
+    IncompleteContent,
+    InUse,
+    NotFound,
+    PreconditionFailed,
+    QuotaExceeded,
+    Refusal,
+    TooLarge,
+    TooMany,
+)
+from .model import Bucket, Caller, Digest, Instant, Path, moment
 from .schema_services import uploads
 from .staging import Block, Sealed, sync, translated
 from .tempo import FLAT_OUT, Tempo
@@ -59,9 +68,15 @@ class Uploads:
     caller: Caller
     lifetime: int
     """Nanoseconds."""
+    most: int
+    staged: int | None
+    """How many of them may be under way, and how many bytes they may come to."""
 
-    def create(self, home: Path, length: int, about: About) -> Upload:
-        """An empty upload bound for the storage of `home`'s bucket. Raises NotFound, TooLarge, StorageFull."""
+    def create(self, home: Path, length: int, about: About, growth: int | None = None) -> Upload:
+        """An empty upload bound for the storage of `home`'s bucket, which it makes larger by `growth` bytes, or all.
+
+        Raises NotFound, TooLarge, TooMany, QuotaExceeded, StorageFull.
+        """
         with self.database.read() as tx:
             bucket = buckets.get(tx, home[0])
         if bucket.max_size is not None and length > bucket.max_size:
@@ -71,11 +86,29 @@ class Uploads:
         with translated(file.parent):
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             sync(file.parent)
-        with self.database.write() as tx:
-            values = {"bucket": bucket.id, "storage": bucket.storage, "principal": self.caller.name}
-            times = {"created": tx.now, "expires": tx.now + self.lifetime}
-            tx.execute(insert(uploads).values(uid=uid, length=length, offset=0, about=dict(about), **values, **times))
+        try:
+            with self.database.write() as tx:
+                self._admit(tx, bucket, home, length, length if growth is None else growth)
+                values = {"bucket": bucket.id, "storage": bucket.storage, "principal": self.caller.name}
+                begun = {"length": length, "offset": 0, "about": dict(about), "created": tx.now}
+                tx.execute(insert(uploads).values(uid=uid, expires=tx.now + self.lifetime, **values, **begun))
+        except Refusal:
+            with translated(file.parent):
+                file.unlink(missing_ok=True)
+            raise
         return self.get(uid)
+
+    def _admit(self, tx: Transaction, bucket: Bucket, home: Path, length: int, growth: int) -> None:
+        """What is under way counts as if it were there. Raises TooMany, QuotaExceeded."""
+        is_open = uploads.c.node.is_(None) & (uploads.c.expires > tx.now)
+        under_way = select(func.count(), func.coalesce(func.sum(uploads.c.length), 0)).where(is_open)
+        count, staged = tx.execute(under_way.where(uploads.c.principal == self.caller.name)).one()
+        if count >= self.most:
+            raise TooMany(home, f"{count} uploads are under way; uploads.most allows no more")
+        if self.staged is not None and staged + length > self.staged:
+            raise QuotaExceeded(home, f"uploads.staged allows {self.staged} bytes under way, and {staged} are")
+        _, promised = tx.execute(under_way.where(uploads.c.bucket == bucket.id)).one()
+        room.admit(self.contents, bucket, home, length, growth, int(promised))
 
     def get(self, uid: str) -> Upload:
         """Raises NotFound, also for those of others."""
@@ -89,6 +122,8 @@ class Uploads:
         TooLarge.
         """
         row = self._row(uid)
+        if row.node is not None:
+            raise PreconditionFailed(uid, f"all {row.length} bytes came, and have their file")
         with self._alone(row) as descriptor:
             row = self._row(uid)
             if row.node is not None or row.offset != offset:

@@ -1,7 +1,7 @@
 """Files and contents by their ids, at the addresses that Penpot and Memos give them (docs/api.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
@@ -24,12 +24,15 @@ ALLOWED = "GET, HEAD, OPTIONS"
 TOPS = frozenset(("assets", "file", "o"))
 """What the paths of these addresses begin with."""
 YES = frozenset(("1", "true"))
+ENDINGS = {"image/avif": (".avif",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
+"""Of the names of renditions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which rendition: that of the thumbnail, or one in a box."""
+    """Which rendition: a preset's, or one in a box."""
 
+    preset: str = THUMBNAIL
     width: int = 0
     height: int = 0
     fit: Fit = "contain"
@@ -72,11 +75,12 @@ class AssetServer:
     def _rendition(self, environ: Environ, caller: Caller, node: Node, look: Look, caching: str) -> Response:
         """The one that the Accept header prefers; a picture that has none is answered with why."""
         renditions = self.store.renditions
-        preset = renditions.sized(look.width, look.height, look.fit) if look.width or look.height else THUMBNAIL
+        is_boxed = look.width or look.height
+        preset = renditions.sized(look.width, look.height, look.fit) if is_boxed else look.preset
         found = renditions.get(node, preset, environ.get("HTTP_ACCEPT", ""))
         if isinstance(found, NoRendition):
             return problem(404, "NO_RENDITION", f"there is no rendition of it: it {found.reason}", [("Vary", "Accept")])
-        response = self._served(environ, caller, found.node, caching)
+        response = self._served(environ, caller, _ending_right(found.node), caching)
         response.headers.append(("Vary", "Accept"))
         return response
 
@@ -96,6 +100,15 @@ def _other(environ: Environ) -> Response:
     return problem(405, "METHOD_NOT_ALLOWED", "assets are read here; the API writes them", [("Allow", ALLOWED)])
 
 
+def _ending_right(node: Node) -> Node:
+    """The rendition under its file's name, which ends as its own format does."""
+    stem, _, ending = node.name.rpartition(".")
+    right = ENDINGS[node.media_type]
+    if f".{ending.lower()}" in right:
+        return node
+    return replace(node, path=(*node.path[:-1], (stem or ending) + right[0]))
+
+
 def _look(environ: Environ) -> Look | None:
     """None for the file itself. Raises DAVError 400."""
     given = {name: values[-1] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
@@ -103,8 +116,11 @@ def _look(environ: Environ) -> Look | None:
     if fit not in {"contain", "cover"}:
         raise DAVError(HTTP_BAD_REQUEST, "fit is contain or cover")
     width, height = _pixels(given, "w"), _pixels(given, "h")
-    is_small = width or height or given.get("thumbnail", "").lower() in YES
-    return Look(width, height, "cover" if fit == "cover" else "contain") if is_small else None
+    preset = given.get("preset", "")
+    if preset and (width or height):
+        raise DAVError(HTTP_BAD_REQUEST, "give a preset, or a width and a height")
+    is_small = preset or width or height or given.get("thumbnail", "").lower() in YES
+    return Look(preset or THUMBNAIL, width, height, "cover" if fit == "cover" else "contain") if is_small else None
 
 
 def _pixels(given: Mapping[str, str], name: str) -> int:

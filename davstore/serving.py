@@ -21,7 +21,11 @@ from .request import BLOCK, Headers, Request, Response
 
 REVALIDATE = "no-cache"
 """The caching of path URLs: keep it, and ask each time."""
-RUNNABLE = re.compile(r"(?:text/html|text/xml|text/xsl|application/xml|.+\+xml|multipart/.+)\s*(?:;.*)?", re.IGNORECASE)
+RUNNABLE = re.compile(
+    r"(?:text/html|text/xml|text/xsl|application/xml|.+\+xml|multipart/.+"
+    r"|(?:text|application)/(?:x-)?(?:java|ecma|j|live)script[\d.]*)\s*(?:;.*)?",
+    re.IGNORECASE,
+)
 """Media types in which a browser would find scripts."""
 SANDBOX = (
     "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self' data:; font-src 'self' data:; "

@@ -5,6 +5,7 @@ said `path`, at that path; else, by its `filename`, an attachment of a document 
 """
 
 import hashlib
+import re
 from base64 import b64decode, b64encode
 from binascii import Error as NoBase64
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from core.settings import Settings
 from core.store import Store
 from core.uploads import Upload, Uploads
 
+from .api.call import FILENAME
 from .errors import problem
 from .request import Environ, Headers, Request, Response
 
@@ -31,6 +33,7 @@ EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "
 ALGORITHMS = ("sha256", "sha1", "md5")
 OFFSETS = "application/offset+octet-stream"
 MISMATCH = 460
+ROUTES = (("POST", "/uploads"), *((method, "/uploads/<uid>") for method in ("HEAD", "PATCH", "DELETE")))
 METHODS = "POST, HEAD, PATCH, DELETE, OPTIONS"
 LONGEST = 1 << 62
 
@@ -88,9 +91,12 @@ class _Call:
         length = self._number("Upload-Length")
         about = _metadata(self.request.header("Upload-Metadata"))
         target = _target(self.store, self.caller, about)
+        kind, growth = about.get("filetype", ""), length
         if "path" in about:
-            self.request.namespace.check_put(target, size=length, media_type=about.get("filetype", ""))
-        upload = self.uploads.create(target[:-1], length, about)
+            growth = self.request.namespace.check_put(target, size=length, media_type=kind)
+        else:
+            self.store.attachments(self.caller).check_create(target[:-1], target[-1], kind, length)
+        upload = self.uploads.create(target[:-1], length, about, growth)
         has_bytes = self.request.header("Content-Type").lower() == OFFSETS
         if has_bytes or upload.is_whole:
             upload = self._received(upload, 0) if has_bytes else self._finished(upload)
@@ -105,10 +111,15 @@ class _Call:
         return Response(HTTPStatus.OK, [*self._state(upload), *length])
 
     def resume(self, uid: str) -> Response:
-        """PATCH. An upload of which all bytes are there becomes its file, now if it could not before."""
+        """PATCH. An upload of which all bytes are there becomes its file, now if it could not before.
+
+        Who missed the last answer may ask for it again, by an empty part at the end.
+        """
         if self.request.header("Content-Type").lower() != OFFSETS:
             raise DAVError(HTTP_MEDIATYPE_NOT_SUPPORTED, f"the body should be {OFFSETS}")
         upload, offset = self.uploads.get(uid), self._number("Upload-Offset")
+        if upload.node is not None and offset == upload.length and not any(self.request.blocks()):
+            return Response(HTTPStatus.NO_CONTENT, self._state(upload))
         try:
             upload = self._received(upload, offset)
         except PreconditionFailed as refusal:
@@ -223,6 +234,8 @@ def _name(about: Mapping[str, str]) -> str:
     name = about["path"].rstrip("/").rpartition("/")[2] if "path" in about else about.get("filename", "")
     if not name:
         raise DAVError(HTTP_BAD_REQUEST, "Upload-Metadata should say the filename, or the path")
+    if "path" not in about and (name in {".", ".."} or not re.fullmatch(FILENAME, name)):
+        raise DAVError(HTTP_BAD_REQUEST, "the filename has no slash and no control character, and is neither . nor ..")
     return name
 
 

@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -20,7 +20,7 @@ from ..dates import iso_date
 from ..live import media_type
 from ..request import Response
 from . import forms
-from .call import Call, Filename, Id, MediaType, Model, Text, answer
+from .call import Call, Filename, Id, MediaType, Model, Text, Time, answer, changed
 
 UNNAMED = "unnamed"
 BUCKET = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -48,6 +48,8 @@ class Listing(Model):
     filename: Text = ""
     media_type: Text = ""
     document: Id | None = None
+    created_from: Time | None = None
+    created_until: Time | None = None
 
 
 class Change(Model):
@@ -64,6 +66,7 @@ def create(call: Call) -> Response:
     making = call.query(Making)
     attachments = call.store.attachments(call.caller)
     home = attachments.home(making.bucket, making.document)
+    attachments.check_create(home, *_announced(call, making), making.id)
     if forms.is_form(call.request):
         form, draft = forms.read(call.request, lambda: _staged(call, home))
         name, declared, given = form.filename, form.media_type, form.fields
@@ -74,6 +77,14 @@ def create(call: Call) -> Response:
         filename = fields.filename or _named(name)
         made = attachments.create(home, draft, filename, fields.media_type or declared, fields.id)
     return answer(201, described(call, made), [("Location", f"/api/v1/attachments/{quote(made.id)}")])
+
+
+def _announced(call: Call, making: Making) -> tuple[str, str, int | None]:
+    """The name, the type and the size that the request announces; of a form what is certain of its file."""
+    name, size = making.filename or UNNAMED, call.request.declared_length
+    if forms.is_form(call.request):
+        return name, "", None if size is None else max(0, size - forms.AROUND)
+    return name, making.media_type or call.request.header("Content-Type"), size
 
 
 def _staged(call: Call, home: Path) -> Draft:
@@ -109,11 +120,11 @@ def every(call: Call) -> Response:
     if not call.caller.name and asked.document is None:
         raise Unauthenticated("", "sign in to see your attachments")
     document = None if asked.document is None else call.store.attachments(call.caller).document(asked.document)
-    wanted = Filter(document, asked.filename, asked.media_type)
+    wanted = Filter(document, asked.filename, asked.media_type, asked.created_from, asked.created_until)
     after = _key(asked) if asked.page_token else None
     page = call.store.list_attachments(call.caller, wanted, asked.order_by, after, asked.page_size)
     token = None if page.end is None else _token(asked.order_by, page.end)
-    return answer(200, {"attachments": [described(call, each) for each in page.attachments], "next_page_token": token})
+    return call.shown({**told(call, page.attachments), "next_page_token": token})
 
 
 def _token(order: Order, key: Key) -> str:
@@ -143,7 +154,7 @@ def _is_number(value: Any) -> bool:
 
 
 def get(call: Call, id: str) -> Response:  # noqa: A002 - the address calls it so
-    return answer(200, described(call, call.store.attachments(call.caller).get(id)))
+    return call.shown(described(call, call.store.attachments(call.caller).get(id)))
 
 
 def change(call: Call, id: str) -> Response:  # noqa: A002
@@ -151,18 +162,27 @@ def change(call: Call, id: str) -> Response:  # noqa: A002
     if wanted.filename is None and wanted.media_type is None:
         raise DAVError(HTTP_BAD_REQUEST, "give a filename or a media_type")
     attachments = call.store.attachments(call.caller)
-    changed = attachments.change(id, filename=wanted.filename, media_type=wanted.media_type)
-    return answer(200, described(call, changed))
+    made = attachments.change(id, filename=wanted.filename, media_type=wanted.media_type, check=_check(call))
+    return changed(described(call, made))
 
 
 def delete(call: Call, id: str) -> Response:  # noqa: A002
-    call.store.attachments(call.caller).delete([id])
+    call.store.attachments(call.caller).delete([id], _check(call))
     return Response(204)
 
 
 def delete_batch(call: Call) -> Response:
     call.store.attachments(call.caller).delete(call.json(Batch).ids)
     return Response(204)
+
+
+def _check(call: Call) -> Callable[[Attachment], None]:
+    return lambda attachment: call.check(described(call, attachment))
+
+
+def told(call: Call, attachments: Sequence[Attachment]) -> dict[str, Any]:
+    """As the API tells of several."""
+    return {"attachments": [described(call, each) for each in attachments]}
 
 
 def described(call: Call, attachment: Attachment) -> dict[str, Any]:

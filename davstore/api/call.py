@@ -1,26 +1,38 @@
 """One call of the API: who makes it, with which parameters and which body."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
-from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_MEDIATYPE_NOT_SUPPORTED, DAVError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from wsgidav.dav_error import (
+    HTTP_BAD_REQUEST,
+    HTTP_MEDIATYPE_NOT_SUPPORTED,
+    HTTP_PRECONDITION_FAILED,
+    DAVError,
+)
 
-from core.model import Caller
+from core.errors import PreconditionFailed
+from core.model import FOREVER, Caller, Instant, instant
 from core.settings import Settings
 from core.store import Store
 
+from .. import conditions
 from ..request import Headers, Request, Response
 
 JSON = "application/json"
 LARGEST = 1 << 20
 """Bytes of a JSON body."""
+CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 FILENAME = r"^[^/\x00-\x1f\x7f]+$"
 ID = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,34}[A-Za-z0-9])?$"
 MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 
 T = TypeVar("T", bound=BaseModel)
@@ -32,9 +44,17 @@ def _storable(text: str) -> str:
     return text
 
 
+def _instant(text: object) -> int:
+    if not isinstance(text, str) or not TIME.fullmatch(text):
+        raise ValueError("write a time as in 2026-01-31T12:00:00Z")
+    return min(max(instant(datetime.fromisoformat(text.upper())), 0), FOREVER)
+
+
 Filename = Annotated[str, StringConstraints(pattern=FILENAME, min_length=1, max_length=250), AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(pattern=ID)]
 MediaType = Annotated[str, StringConstraints(pattern=MEDIA_TYPE)]
+Time = Annotated[int, BeforeValidator(_instant)]
+"""Nanoseconds; as RFC 3339 has it, section 5.6."""
 Text = Annotated[str, StringConstraints(pattern=PLAIN, max_length=250)]
 
 
@@ -73,9 +93,40 @@ class Call:
             raise DAVError(HTTP_BAD_REQUEST, "the body is no JSON") from None
         return _valid(model, given, strict=True)
 
+    def shown(self, members: Any) -> Response:
+        """What is there, with its entity tag, or that the client has it already. Raises PreconditionFailed."""
+        response, tag = answer(200, members), _tag(members)
+        headers = [("Cache-Control", "private, no-cache"), ("ETag", f'"{tag}"')]
+        if self._evaluated(tag) is not None:
+            return Response(304, headers)
+        own = [header for header in response.headers if header[0] != "Cache-Control"]
+        return Response(200, [*own, *headers], response.body)
+
+    def check(self, members: Any) -> None:
+        """What is there is what the request expects (RFC 9110, section 13). Raises PreconditionFailed."""
+        self._evaluated(_tag(members))
+
+    def _evaluated(self, tag: str) -> int | None:
+        """304, or None. What the API tells has no date, so that dates say nothing of it."""
+        given = {name: self.request.environ[name] for name in CONDITIONS if name in self.request.environ}
+        status = conditions.evaluate(given, tag, Instant(0), exists=True, method=self.request.method)
+        if status == HTTP_PRECONDITION_FAILED:
+            raise PreconditionFailed("", "it is not in the state that the request expects")
+        return status
+
     def form(self, model: type[T], fields: Mapping[str, str]) -> T:
         """The fields of a form. Raises DAVError 400."""
         return _valid(model, dict(fields), strict=False)
+
+
+def _tag(members: Any) -> str:
+    """Of what the API tells, without quotes."""
+    return sha256(json.dumps(members).encode()).hexdigest()
+
+
+def changed(members: Any) -> Response:
+    """What a change made of it, with its entity tag."""
+    return answer(200, members, [("ETag", f'"{_tag(members)}"')])
 
 
 def answer(status: int, members: Any, headers: Headers | None = None) -> Response:

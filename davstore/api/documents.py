@@ -6,12 +6,13 @@ from pydantic import Field, StringConstraints
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
 from core import paths
+from core.attachments import Attachment
 from core.errors import Unauthenticated
 from core.model import Node, Rules, Visibility
 
 from ..request import Response
-from .attachments import BUCKET, described
-from .call import Call, Filename, Id, Model, answer
+from .attachments import BUCKET, told
+from .call import Call, Filename, Id, Model, answer, changed
 
 MOST = 1000
 """Attachments that are set at once."""
@@ -37,13 +38,12 @@ def create(call: Call) -> Response:
     if not call.caller.name:
         raise Unauthenticated("", "a document has an owner: sign in")
     path = (wanted.bucket, wanted.name)
-    node = call.request.namespace.make_collection(path)
-    document = call.store.attachments(call.caller).set_rules(node.uid, Rules(visibility=wanted.visibility))
+    document = call.request.namespace.make_collection(path, rules=Rules(visibility=wanted.visibility))
     return answer(201, _described(document), [("Location", f"/api/v1/documents/{document.uid}")])
 
 
 def get(call: Call, uid: str) -> Response:
-    return answer(200, _described(call.store.attachments(call.caller).document(uid)))
+    return call.shown(_described(call.store.attachments(call.caller).document(uid)))
 
 
 def change(call: Call, uid: str) -> Response:
@@ -51,17 +51,21 @@ def change(call: Call, uid: str) -> Response:
     if wanted.visibility is None and wanted.is_local is None:
         raise DAVError(HTTP_BAD_REQUEST, "give a visibility or is_local")
     rules = Rules(visibility=wanted.visibility, is_local=wanted.is_local)
-    return answer(200, _described(call.store.attachments(call.caller).set_rules(uid, rules)))
+    made = call.store.attachments(call.caller).set_rules(uid, rules, lambda node: call.check(_described(node)))
+    return changed(_described(made))
 
 
 def attachments(call: Call, uid: str) -> Response:
-    held = call.store.attachments(call.caller).of_document(uid)
-    return answer(200, {"attachments": [described(call, each) for each in held]})
+    return call.shown(told(call, call.store.attachments(call.caller).of_document(uid)))
 
 
 def set_attachments(call: Call, uid: str) -> Response:
-    held = call.store.attachments(call.caller).set_of_document(uid, call.json(Attached).ids)
-    return answer(200, {"attachments": [described(call, each) for each in held]})
+    wanted = call.json(Attached).ids
+
+    def check(held: list[Attachment]) -> None:
+        call.check(told(call, held))
+
+    return answer(200, told(call, call.store.attachments(call.caller).set_of_document(uid, wanted, check)))
 
 
 def _described(node: Node) -> dict[str, Any]:

@@ -19,6 +19,8 @@ FIELD = 4 << 10
 PIECE, HEADS = 64 << 10, 128 << 10
 """Bytes that are parsed at once, and at most kept of what is not understood yet."""
 PARTS = 32
+AROUND = 1 << 20
+"""Bytes that a form may have beside its file; some more are taken, and then the file itself is measured."""
 FILE = "file"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import PROBLEM
 from ..request import Response
+from ..uploads import OFFSETS
 from .call import ID, JSON, MEDIA_TYPE, Call, answer
 
 Schema = dict[str, Any]
@@ -45,7 +46,7 @@ def document() -> Schema:
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{"password": []}, {"token": []}],
-        "paths": {**_attachments(), **_documents(), **_signing_in()},
+        "paths": {**_attachments(), **_documents(), **_uploads(), **_signing_in()},
         "components": {
             "securitySchemes": {
                 "password": {"type": "http", "scheme": "basic"},
@@ -68,6 +69,8 @@ def _attachments() -> Schema:
         _query("order_by", {"type": "string", "enum": ORDERS, "default": "-created"}),
         _query("filename", TEXT, "A part of the name, whatever its case."),
         _query("media_type", TEXT, "The type, or all of a kind as image/*."),
+        _query("created_from", TIME, "Made at that time or later."),
+        _query("created_until", TIME, "Made before."),
         _query("document", ID_TEXT, "Of this document; without it of all of yours, and what no document has."),
     ]
     ids = {"type": "array", "items": ID_TEXT, "minItems": 1, "maxItems": 100}
@@ -137,6 +140,38 @@ def _documents() -> Schema:
                 _shown("Attachments"),
                 body=_json(_object({"ids": ids}, required=["ids"])),
             ),
+        },
+    }
+
+
+def _uploads() -> Schema:
+    """tus 1.0.0, whose clients need no description; it is here for those who look for the address."""
+    version = _header("Tus-Resumable", {"const": "1.0.0"})
+    length = _header("Upload-Length", {"type": "integer", "minimum": 0, "maximum": 1 << 62}, "Bytes that will come.")
+    about = _header("Upload-Metadata", {"type": "string"}, "Keys with values in Base64: path, or filename; filetype …")
+    offset = _header("Upload-Offset", {"type": "integer", "minimum": 0, "maximum": 1 << 62}, "Bytes that are there.")
+    part = {"required": True, "content": {OFFSETS: {"schema": BINARY}}}
+    uid = _path("uid", {"type": "string", "pattern": UID})
+    return {
+        "/uploads": {
+            "post": _call(
+                "createUpload",
+                "Begin an upload that can be resumed (tus 1.0.0)",
+                {"201": _uploaded("Begun.", "Location", "Upload-Offset")},
+                parameters=[version, length, about],
+            )
+        },
+        "/uploads/{uid}": {
+            "parameters": [uid, version],
+            "head": _call("tellUpload", "How far it is", {"200": _uploaded("It.", "Upload-Offset", "Upload-Length")}),
+            "patch": _call(
+                "resumeUpload",
+                "The next bytes; the last ones make the file",
+                {"204": _uploaded("They are there.", "Upload-Offset")},
+                parameters=[offset],
+                body=part,
+            ),
+            "delete": _call("removeUpload", "The upload and its bytes are gone", {"204": NOTHING}),
         },
     }
 
@@ -227,7 +262,8 @@ def _json(schema: Schema) -> Schema:
 
 
 def _shown(name: str) -> Schema:
-    return {"200": {"description": "It.", "content": {JSON: {"schema": _ref(name)}}}}
+    tag = {"ETag": {"schema": {"type": "string"}, "description": "For If-Match and If-None-Match."}}
+    return {"200": {"description": "It.", "headers": tag, "content": {JSON: {"schema": _ref(name)}}}}
 
 
 def _created(name: str, *, has_address: bool = True) -> Schema:
@@ -238,6 +274,15 @@ def _created(name: str, *, has_address: bool = True) -> Schema:
 
 def _query(name: str, schema: Schema, description: str = "") -> Schema:
     return {"name": name, "in": "query", "schema": schema} | ({"description": description} if description else {})
+
+
+def _header(name: str, schema: Schema, description: str = "") -> Schema:
+    return {**_query(name, schema, description), "in": "header", "required": True}
+
+
+def _uploaded(description: str, *headers: str) -> Schema:
+    told = {name: {"schema": {"type": "string"}, "required": True} for name in ("Tus-Resumable", *headers)}
+    return {"description": description, "headers": told}
 
 
 def _path(name: str, schema: Schema) -> Schema:

@@ -5,14 +5,17 @@ import json
 import resource
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import update
 
 from core.assets import Assets
 from core.errors import StorageUnavailable
-from core.model import Node
+from core.model import Node, instant
 from core.policy import BucketPolicy
+from core.schema import nodes
 from core.store import Store
 from tests.api.conftest import API, attach, call, code, document, told
 from tests.assets.conftest import document as folder
@@ -247,9 +250,10 @@ def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
         f"{API}/attachments/{made['id']}",
     ]
 
-    statuses = {route: dav(method, route).status for route in routes for method in ("GET", "HEAD")}
+    cells = [(route, method) for route in routes for method in ("GET", "HEAD")]
+    statuses = {(route, method): dav(method, route).status for route, method in cells}
 
-    assert statuses == dict.fromkeys(routes, READ[who])
+    assert statuses == dict.fromkeys(cells, READ[who])
     in_the_tree = 200 if READ[who] == 200 else 404
     assert dav("GET", "/files/attachments/alice/a.txt").status == in_the_tree
     assert (b"a.txt" in dav("GET", "/files/attachments/alice/").body) == (in_the_tree == 200)
@@ -277,9 +281,9 @@ def test_the_api_shows_a_documents_attachments_to_its_readers(
         f"/documents/{doc}",
         f"/documents/{doc}/attachments",
     ]
-    cells = [(who, address) for who in expected for address in addresses]
+    cells = [(who, method, address) for who in expected for method in ("GET", "HEAD") for address in addresses]
 
-    answers = {(who, address): people[who]("GET", API + address).status for who, address in cells}
+    answers = {cell: people[cell[0]](cell[1], API + cell[2]).status for cell in cells}
 
     assert answers == {cell: expected[cell[0]] for cell in cells}
 
@@ -496,3 +500,100 @@ def test_a_bucket_takes_out_of_anothers_trash_and_past_only_what_its_policy_says
     for source in (removed, past[0]):
         for method in ("COPY", "MOVE"):
             assert alice(method, source, destination="/pictures/a.png").status == 415, (method, source)
+
+
+@pytest.mark.parametrize("bucket", ["files", "fresh"])
+def test_a_document_that_cannot_be_made_leaves_no_collection(alice: Dav, opened: Store, bucket: str) -> None:
+    opened.create_bucket("fresh", BucketPolicy())
+
+    answer = call(alice, "POST", "/documents", {"name": "attachments", "bucket": bucket})
+
+    assert code(answer) == (403, "FORBIDDEN")
+    assert alice.propfind(f"/{bucket}/attachments").status == 404
+
+
+class Unasked(io.RawIOBase):
+    """A body for which nobody may ask: the client waits for 100 Continue, which the first read sends."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise AssertionError("the body was read")
+
+
+@pytest.mark.parametrize(
+    ("query", "length", "headers", "refusal"),
+    [
+        ("filename=a.png", 5 << 20, {}, (413, "FILE_TOO_LARGE")),
+        ("", 5 << 20, {"content_type": "multipart/form-data; boundary=b"}, (413, "FILE_TOO_LARGE")),
+        ("filename=a.pdf", 100, {}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("", 100, {"content_type": "application/pdf"}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("media_type=application/pdf", 100, {}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("filename=a.png", 900_000, {}, (507, "QUOTA_EXCEEDED")),
+        ("filename=a.png&id=taken", 100, {}, (409, "ALREADY_EXISTS")),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_the_body_is_asked_for(
+    alice: Dav, opened: Store, query: str, length: int, headers: dict[str, str], refusal: tuple[int, str]
+) -> None:
+    opened.create_bucket("choosy", BucketPolicy(types=("image/*",), max_size=1_000_000, quota=800_000))
+    attach(alice, id="taken")
+    alice.environ["wsgi.input"] = Unasked()
+
+    answer = alice(
+        "POST",
+        f"{API}/attachments?bucket=choosy&{query}",
+        content_length=str(length),
+        expect="100-continue",
+        **({"content_type": "application/octet-stream"} | headers),
+    )
+    del alice.environ["wsgi.input"]
+
+    assert code(answer) == refusal
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "é" * 128])
+def test_whatever_users_are_called_their_attachments_have_a_place(
+    opened: Store, nobody: Dav, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also of those whose names are not given any more."""
+    monkeypatch.setattr("core.access._check", lambda *_: None)
+    opened.accounts.add(name, "secret")
+
+    made = attach(nobody.signed_in(name, "secret"))
+
+    assert nobody.signed_in(name, "secret")("GET", quote(made["path"])).status == 200
+    assert made["path"].startswith("/files/attachments/")
+
+
+def test_attachments_are_found_by_when_they_were_made(alice: Dav, opened: Store) -> None:
+    made = [attach(alice, filename=f"{n}.txt") for n in range(3)]
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    with opened.database.write() as tx:
+        for each, day in zip(made, days, strict=True):
+            tx.execute(update(nodes).where(nodes.c.uid == each["uid"]).values(created=instant(day)))
+
+    assert listed(alice, "&order_by=created&created_from=2026-01-02T00:00:00Z") == ["1.txt", "2.txt"]
+    assert listed(alice, "&created_until=2026-01-02T00:00:00Z") == ["0.txt"]
+    assert listed(alice, "&created_from=2026-01-02T01:00:00%2B01:00&created_until=2026-01-02T00:00:00.5Z") == ["1.txt"]
+    assert listed(alice, "&created_until=9999-12-31T23:59:59Z&created_from=0001-01-01T00:00:00Z") != []
+    for wrong in ("", "0", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00"):
+        assert code(call(alice, "GET", f"/attachments?created_from={wrong}")) == (400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("declared", ["text/html", "TEXT/HTML; charset=utf-8", "image/svg+xml", "text/javascript"])
+def test_p12_a_page_by_declaration_alone_runs_nowhere_and_is_refused_where_pages_are(
+    alice: Dav, opened: Store, declared: str
+) -> None:
+    opened.create_bucket("choosy", BucketPolicy(types=("image/png", "text/plain")))
+    page = b"<script>alert(1)</script>"
+
+    for query in ("", "?filename=noext"):
+        made = told(alice("POST", f"{API}/attachments{query}", page, content_type=declared), 201)
+        for at in (made["url"], f"/assets/by-id/{made['object_uid']}", f"/o/r/{made['uid']}/x.png"):
+            answer = alice("GET", at)
+            is_saved = str(answer.header("Content-Disposition")).startswith("attachment;")
+            is_boxed = str(answer.header("Content-Security-Policy")).startswith("sandbox;")
+            assert answer.header("X-Content-Type-Options") == "nosniff"
+            assert answer.header("Content-Type") == "text/plain" or (is_saved and is_boxed), at
+        sep = "&" if query else "?"
+        refused = alice("POST", f"{API}/attachments{query}{sep}bucket=choosy", page, content_type=declared)
+        assert code(refused) == (415, "UNSUPPORTED_MEDIA_TYPE")

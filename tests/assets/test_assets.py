@@ -1,16 +1,28 @@
 """The routes of assets and resources: who may read what by its id (upstreams 5.8), and how it comes."""
 
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
+from core.contents import Contents
 from core.model import Caller
+from core.policy import BucketPolicy
+from core.schema import metadata, objects, renditions
+from core.settings import Server
+from core.storage_settings import S3Storage
 from core.store import Store
+from davstore.app import application
+from tests.api.conftest import attach
 from tests.assets.conftest import document, ruled, told
 from tests.davstore.client import Dav
+from tests.parts import stores
+from tests.parts.seaweedfs import SeaweedFS
 
 DOC = "/files/doc"
 A_TXT = f"{DOC}/a.txt"
@@ -114,7 +126,7 @@ def test_m16_a_file_named_index_is_a_file(alice: Dav) -> None:
     assert alice("GET", f"/file/attachments/{uid}/index.html").body == b"<p>text"
 
 
-@pytest.mark.parametrize("name", ["x.svg", "x.html", "x.xml"])
+@pytest.mark.parametrize("name", ["x.svg", "x.html", "x.xml", "x.js", "x.mjs"])
 def test_what_a_browser_could_run_is_for_saving_and_has_no_origin(alice: Dav, name: str) -> None:
     document(alice, DOC)
     alice.put(f"{DOC}/{name}", SVG)
@@ -198,7 +210,7 @@ def test_p08_what_lies_in_the_trash_has_no_address_until_it_is_back(alice: Dav) 
     assert [alice("GET", address).body for address in every] == [TEXT] * len(every)
 
 
-def test_m19_a_change_of_visibility_holds_at_once(alice: Dav, bob: Dav) -> None:
+def test_a_change_of_visibility_holds_at_once(alice: Dav, bob: Dav) -> None:
     document(alice, DOC, "public")
     alice.put(f"{DOC}/a.txt", TEXT)
     every = addresses(alice, f"{DOC}/a.txt")
@@ -265,6 +277,164 @@ THUMBNAILS = (
     "/file/resources/{uid}/a.png?thumbnail=1",
     "/o/r/{uid}/a.png?thumbnail=1",
 )
+
+
+SMALL = (
+    *THUMBNAILS,
+    "/assets/by-file-media-id/{uid}/thumbnail?preset=small",
+    "/assets/by-file-media-id/{uid}?w=64",
+    "/file/attachments/{uid}?w=64&h=64&fit=cover",
+    "/file/resources/{uid}/a.png?preset=cover",
+    "/o/r/{uid}?h=64",
+)
+WITH_NO_DOCUMENT = {"nobody": 401, "bob": 403, "alice": 200, "admin": 200}
+
+
+def pictured(alice: Dav, opened: Store, visibility: str) -> dict[str, bytes]:
+    """A picture of alice's in a document, or in none: its addresses, those of its renditions too, and what is there."""
+    if visibility == "none":
+        made = attach(alice, picture(90, 60), filename="a.png")
+        path = f"/files/attachments/alice/{made['filename']}"
+    else:
+        path = f"{document(alice, DOC, visibility)}/a.png"
+        alice.put(path, picture(90, 60))
+    uid = str(told(alice, path, "uid"))
+    every = [*addresses(alice, path), *(route.format(uid=uid) for route in SMALL)]
+    there = {address: alice("GET", address).body for address in every}
+    with opened.database.read() as tx:
+        uids = tx.execute(select(objects.c.uid).join(renditions, renditions.c.object == objects.c.id)).scalars()
+        by_id = [f"/assets/by-id/{each}" for each in uids]
+    assert by_id
+    return there | {address: alice("GET", address).body for address in by_id}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lets_nobody_in", [True, False])
+@pytest.mark.parametrize("visibility", [*MATRIX, "none"])
+def test_a_picture_and_what_is_made_of_it_are_shown_to_the_same_people_whatever_the_request_says(
+    to_readers: Mapping[str, Dav],
+    to_users: Mapping[str, Dav],
+    opened: Store,
+    visibility: str,
+    lets_nobody_in: bool,
+) -> None:
+    there = pictured(to_readers["alice"], opened, visibility)
+    people = to_readers if lets_nobody_in else to_users
+    expected = MATRIX.get(visibility, WITH_NO_DOCUMENT) | ({} if lets_nobody_in else {"nobody": 401})
+    headers = [
+        {},
+        {"range": "bytes=0-3"},
+        {"if_none_match": "*"},
+        {"if_match": '"other"'},
+        {"if_modified_since": "Fri, 01 Jan 2100 00:00:00 GMT"},
+    ]
+    cells = [(who, method, at) for who in expected for method in METHODS for at in there]
+
+    answers = {cell: people[cell[0]](cell[1], cell[2]) for cell in cells}
+
+    assert {cell: answer.status for cell, answer in answers.items()} == {cell: expected[cell[0]] for cell in cells}
+    for (who, method, at), answer in answers.items():
+        if expected[who] == 200:
+            assert answer.body == (there[at] if method == "GET" else b""), at
+        else:
+            asked = [people[who](method, at, **each).status for each in headers]
+            tagged = people[who](method, at, if_none_match=f'"{sha256(there[at]).hexdigest()}"').status
+            assert [*asked, tagged] == [expected[who]] * 6, (who, method, at)
+
+
+def test_m08_who_may_not_read_and_who_has_it_already_make_nobody_open_a_blob(
+    alice: Dav, bob: Dav, nobody: Dav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.bin", b"x" * 200_000)
+    every = addresses(alice, f"{DOC}/a.bin")
+    tag = f'"{sha256(b"x" * 200_000).hexdigest()}"'
+    assert {alice("GET", address).header("ETag") for address in every} == {tag}
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a blob was opened")
+
+    monkeypatch.setattr(Contents, "open", fail)
+    monkeypatch.setattr(Contents, "open_object", fail)
+
+    for address in every:
+        for method in METHODS:
+            assert bob(method, address).status == 403
+            assert nobody(method, address).status == 401
+            assert alice(method, address, if_none_match=tag).status == 304
+            assert alice(method, address, if_match='"other"').status == 412
+        assert alice("HEAD", address).status == 200
+
+
+@pytest.mark.slow
+def test_a_preset_of_the_configuration_has_an_address(alice: Dav, opened: Store) -> None:
+    document(alice, DOC)
+    alice.put(f"{DOC}/a.png", picture(1200, 800))
+    uid = told(alice, f"{DOC}/a.png", "uid")
+
+    for route in ("/assets/by-file-media-id/{uid}", "/assets/by-file-media-id/{uid}/thumbnail", "/o/r/{uid}/a.png"):
+        answer = alice("GET", route.format(uid=uid) + "?preset=small", accept="image/jpeg")
+        assert Image.open(io.BytesIO(answer.body)).size == (100, 67)
+        refused = alice("GET", route.format(uid=uid) + "?preset=hero")
+        assert refused.status == 400
+        assert b"there are cover, small, thumbnail" in refused.body
+        assert alice("GET", route.format(uid=uid) + "?preset=small&w=64").status == 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "accept", "expected"),
+    [
+        ("a.b.png", "image/jpeg", "a.b.jpg"),
+        ("a.jpeg", "image/jpeg", "a.jpeg"),
+        ("a.JPG", "image/webp", "a.webp"),
+        ("a.png", "image/avif", "a.avif"),
+    ],
+)
+def test_a_rendition_is_saved_under_a_name_of_its_format(alice: Dav, name: str, accept: str, expected: str) -> None:
+    alice.put(f"/files/{name}", picture(90, 60))
+
+    answer = alice("GET", f"/o/r/{told(alice, f'/files/{name}', 'uid')}?thumbnail=1", accept=accept)
+
+    assert answer.header("Content-Disposition") == f"inline; filename*=UTF-8''{expected}"
+
+
+@pytest.fixture
+def on_s3(database_url: str, s3_storage: S3Storage, tmp_path: Path) -> Iterator[Store]:
+    policy = BucketPolicy(storage="s3", inline_below=0, presign="stored")
+    store = stores.opened(database_url, tmp_path / "s3", storages={"s3": s3_storage}, files=policy)
+    yield store
+    store.close()
+
+
+def test_p11_no_asset_tells_where_in_s3_its_bytes_lie(on_s3: Store) -> None:
+    settings = on_s3.settings.model_copy(update={"server": Server(anonymous="write")})
+    dav = Dav(application(on_s3, settings))
+    dav.put("/files/a.png", picture(90, 60))
+    uid = str(told(dav, "/files/a.png", "uid"))
+
+    for address in (*addresses(dav, "/files/a.png"), *(route.format(uid=uid) for route in SMALL)):
+        for method in METHODS:
+            answer = dav(method, address)
+            headers = str(answer.headers).lower()
+
+            assert answer.status == 200, address
+            assert not {"x-amz", "signature", "location"} & set(re.findall("[a-z-]+", headers)), headers
+            assert "x-amz" not in headers
+
+
+def test_m19_no_secret_of_a_storage_is_in_the_database(on_s3: Store, seaweedfs: SeaweedFS) -> None:
+    """Memos kept the keys of S3 in the rows of attachments; the URLs that we keep name the key, never its secret."""
+    stores.put(on_s3.namespace(stores.ANN), ("files", "a.bin"), b"x" * 100_000)
+    on_s3.run_due_jobs(lambda _: False)
+    secret = seaweedfs.environ["AWS_SECRET_ACCESS_KEY"]
+
+    with on_s3.database.read() as tx:
+        rows = {table.name: str(tx.execute(select(table)).all()) for table in metadata.sorted_tables}
+
+    assert "a.bin" in rows["names"]
+    assert "http" in rows["links"]
+    assert [name for name, text in rows.items() if secret in text] == []
 
 
 @pytest.mark.slow

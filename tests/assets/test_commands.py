@@ -68,3 +68,11 @@ def test_app_passwords_are_made_listed_and_taken_back(davstore: Davstore, nobody
     assert nobody.signed_in("alice", secret)("GET", "/files/").status == 401
     assert davstore("app-password", "revoke", "alice", made["uid"]).exit_code == 1
     assert davstore("app-password", "create", "carol", "phone").exit_code == 1
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "a:b", "a\tb"])
+def test_a_user_has_a_name_that_a_collection_can_have(davstore: Davstore, name: str) -> None:
+    answer = davstore("user", "add", name, "--password-stdin", input="secret\n")
+
+    assert answer.exit_code == 1
+    assert "a user name has 1 to 128 printable characters" in answer.stderr

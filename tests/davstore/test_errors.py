@@ -36,6 +36,7 @@ DESIGN: dict[type[Refusal], tuple[int, str]] = {
     core.InvalidSetting: (400, ""),
     core.TooLarge: (413, ""),
     core.UnsupportedMediaType: (415, ""),
+    core.TooMany: (429, ""),
     core.QuotaExceeded: (507, "quota-not-exceeded"),
     core.StorageUnavailable: (503, ""),
     core.StorageFull: (507, "sufficient-disk-space"),

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from core.attachments import Attachment
 from core.contents import Contents
 from core.errors import StorageUnavailable
 from core.garbage import Run
-from core.model import LockRequest
+from core.model import LockRequest, Rules
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
@@ -177,5 +178,63 @@ def test_a_locked_picture_stays(docs: Store):
     put(docs, "docs", "a.md", data="nothing")
     put(docs, "docs", "pic.png")
     as_ann(docs).lock(("docs", "pic.png"), LockRequest())
+
+    assert run(docs).media_trashed == 0
+
+
+def attach(store: Store, *home: str, name: str, id_: str | None = None) -> Attachment:
+    attachments = store.attachments(stores.ANN)
+    with as_ann(store).stage((*home, name)) as draft:
+        draft.write(name.encode())
+        return attachments.create(home, draft, name, "", id_)
+
+
+@pytest.mark.parametrize("url", ["/file/attachments/my-photo/x.png", "\\/o\\/r\\/my-photo", "?id=my%2Dphoto"])
+def test_an_id_that_its_maker_chose_is_a_mention_anywhere_in_the_bucket(docs: Store, url: str):
+    for name in ("one", "two"):
+        as_ann(docs).make_collection(("docs", name))
+    put(docs, "docs", "one", "a.md", data="nothing")
+    attach(docs, "docs", "one", name="kept.png", id_="my-photo")
+    attach(docs, "docs", "one", name="spare.png", id_="not-said")
+    put(docs, "docs", "two", "b.html", data=f'<img src="{url}">')
+
+    run(docs)
+
+    assert files(docs) == {"one/a.md", "one/kept.png", "two/b.html"}
+
+
+def test_attachments_that_no_document_has_are_no_documents_affair(docs: Store):
+    put(docs, "docs", "index.md", data="nothing")
+    attach(docs, "docs", "attachments", "ann", name="loose.png")
+
+    assert run(docs).media_trashed == 0
+
+
+def test_a_document_among_them_and_in_a_library_mentions_as_any_other(docs: Store):
+    as_ann(docs).make_collection(("docs", "one"))
+    as_ann(docs).make_collection(("docs", "shared"))
+    as_ann(docs).set_properties(("docs", "shared"), (), rules=Rules(is_local=False))
+    put(docs, "docs", "one", "a.md", data="nothing")
+    for name in ("first.png", "second.png"):
+        put(docs, "docs", "one", name)
+    first, second = (as_ann(docs).node(("docs", "one", name)).uid for name in ("first.png", "second.png"))
+    put(docs, "docs", "shared", "b.md", data=first)
+    put(docs, "docs", "shared", "theirs.png")
+    home = ("docs", "attachments", "ann")
+    attach(docs, *home, name="made.png")
+    put(docs, *home, "c.md", data=second)
+
+    assert run(docs).media_trashed == 0
+
+
+def test_a_document_that_is_too_large_to_be_read_mentions_what_lies_elsewhere_too(
+    docs: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("core.mentions.LARGEST", 10)
+    for name in ("one", "two"):
+        as_ann(docs).make_collection(("docs", name))
+    put(docs, "docs", "one", "a.md", data="nothing")
+    put(docs, "docs", "one", "pic.png")
+    put(docs, "docs", "two", "b.md", data="nothing at all")
 
     assert run(docs).media_trashed == 0

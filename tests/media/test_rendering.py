@@ -168,3 +168,24 @@ def test_a_picture_fits_its_box_and_is_never_enlarged(look: Preset, source: tupl
 )
 def test_the_format_is_the_best_that_the_client_names(accept: str, image_format: Format):
     assert negotiated(accept, ("avif", "webp", "jpeg")) == image_format
+
+
+@pytest.mark.parametrize("image_format", ["jpeg", "webp", "avif"])
+@pytest.mark.parametrize(
+    ("kind", "marker"),
+    [
+        ("JPEG", b"\xff\xd9"),
+        ("PNG", b"\0\0\0\0IEND\xaeB`\x82"),
+        ("GIF", b"\x3b"),
+        ("WEBP", b""),
+    ],
+)
+def test_p19_what_follows_a_picture_is_in_no_rendition(kind: str, marker: bytes, image_format: Format):
+    """Penpot cut at the last marker in the file, so that what ended in one stayed."""
+    payload = b"PK\x03\x04<script>alert(1)</script>" * 10
+
+    (rendition,) = render(images.picture(kind) + payload + marker, image_format=image_format).made
+
+    assert b"script" not in rendition.data
+    assert b"PK\x03\x04" not in rendition.data
+    assert images.opened(rendition.data).size == (64, 48)

@@ -2,13 +2,17 @@
 
 import hashlib
 import threading
+import time
+from collections.abc import Callable, Sequence
 from io import BytesIO
+from typing import BinaryIO
 
 import pytest
 from sqlalchemy import func, select, update
 
-from core.errors import InvalidSetting
+from core.errors import InvalidSetting, StorageUnavailable
 from core.namespace import Namespace
+from core.orders import Answer, Wanted
 from core.policy import BucketPolicy
 from core.renditions import NoRendition, Rendition
 from core.schema import objects, pictures, renditions
@@ -117,6 +121,108 @@ def test_many_who_ask_at_once_have_it_made_once(store: Store, open_store: OpenSt
     assert len(made) == 1
     assert len(found) == 9
     assert len({each.node.object for each in found}) == 1
+
+
+def test_a_queue_longer_than_a_claim_lets_nobody_make_it_twice(
+    store: Store, open_store: OpenStore, ann: Namespace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("core.renditions.LEASE", 100_000_000)
+    stores.put(ann, ("files", "a.jpg"), images.photo(size=(80, 60)))
+    other, made = open_store(), list[int]()
+    for each in (store, other):
+        _count(each, made)
+    waits = threading.Event()
+    monkeypatch.setattr(store.renditions.prompt, "_turn", _Told(waits))
+
+    with store.renditions.prompt.turn(1):
+        asking = threading.Thread(target=got, args=(store, ann, ("files", "a.jpg")))
+        asking.start()
+        assert waits.wait(10)
+        time.sleep(0.3)
+        got(other, ann, ("files", "a.jpg"))
+    asking.join()
+
+    assert made == [1]
+
+
+class _Told:
+    """A lock that tells when a second thread waits for it."""
+
+    def __init__(self, waits: threading.Event) -> None:
+        self._lock = threading.RLock()
+        self._waits = waits
+
+    def acquire(self, timeout: float = -1) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        self._waits.set()
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_who_waits_too_long_for_a_turn_is_told_to_ask_again(
+    store: Store, ann: Namespace, monkeypatch: pytest.MonkeyPatch
+):
+    stores.put(ann, ("files", "a.jpg"), images.photo(size=(80, 60)))
+    monkeypatch.setattr("core.renditions.PATIENCE", 0.2)
+    refused: list[StorageUnavailable] = []
+
+    def ask() -> None:
+        with pytest.raises(StorageUnavailable, match="has too much to do") as caught:
+            store.renditions.get(ann.node(("files", "a.jpg")))
+        refused.append(caught.value)
+
+    with store.renditions.prompt.turn(1):
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join(30)
+
+    assert len(refused) == 1
+    assert got(store, ann, ("files", "a.jpg"))
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_claim_lasts_as_long_as_its_owner_works(
+    store: Store, open_store: OpenStore, ann: Namespace, monkeypatch: pytest.MonkeyPatch, patient: bool
+):
+    """However long one picture takes, and those that were claimed with it."""
+    monkeypatch.setattr("core.renditions.LEASE", 1_000_000_000)
+    for number in range(3):
+        stores.put(ann, ("media", f"{number}.jpg"), images.photo(size=(80, 60), seed=number))
+    other = open_store()
+    renderer = store.renditions.patient if patient else store.renditions.prompt
+    render, begun, end = renderer.render, threading.Event(), threading.Event()
+
+    def slowly(picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]) -> Answer:
+        begun.set()
+        while not end.wait(0.05):
+            waiting()
+        return render(picture, wanted, waiting)
+
+    monkeypatch.setattr(renderer, "render", slowly)
+    node = ann.node(("media", "0.jpg"))
+    work = store.renditions.work if patient else lambda: store.renditions.get(node)
+    working = threading.Thread(target=work)
+    working.start()
+    assert begun.wait(10)
+    time.sleep(1.5)
+
+    with other.database.write(node.bucket) as tx:
+        claims = tx.execute(select(pictures.c.claimed).where(pictures.c.claimed.is_not(None))).scalars().all()
+        still = [claim > tx.now for claim in claims]
+    end.set()
+    working.join()
+
+    assert still == [True] * (3 if patient else 1)
+    assert counted(store, renditions) == (9 if patient else 1)
 
 
 def _count(store: Store, made: list[int]) -> None:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,19 @@ def test_a_rendition_lives_while_anything_of_its_picture_does(store: Store):
 
     with store.database.read() as tx:
         assert tx.scalar(select(func.count()).select_from(renditions)) == 3
+
+
+def test_two_servers_that_are_asked_at_once_make_a_rendition_once(serve: Callable[..., DavServer]):
+    """Whoever makes one has started the process that decodes; nobody else has."""
+    servers = serve(), serve()
+    servers[0].request("PUT", "/files/a.jpg", images.photo(size=(2400, 1800)))
+    [uid] = told("uid", properties(servers[0], "/files/a.jpg"))
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(each.request, "GET", f"/assets/by-file-media-id/{uid}/thumbnail") for each in servers * 4]
+        answers = [each.result() for each in asked]
+
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    decoding = [pid for each in servers for pid in each.pids if "core.rendering" in processes.command(pid)]
+    assert len(decoding) == 1

@@ -9,8 +9,11 @@ import pytest
 from sqlalchemy import select, update
 
 from core import uploads
+from core.policy import BucketPolicy
 from core.schema_services import uploads as rows
+from core.settings import Uploads as UploadSettings
 from core.store import Store
+from davstore.app import application
 from tests.davstore.client import Answer, Dav
 from tests.uploads.client import OFFSETS, metadata
 
@@ -249,6 +252,98 @@ def test_an_upload_with_a_file_name_becomes_an_attachment_and_takes_no_others_na
     assert [answer.body for answer in found] == [HELLO, HELLO[::-1]]
     listed = json.loads(ask(admin, "GET", "/api/v1/attachments").body)["attachments"]
     assert len({each["filename"] for each in listed}) == 2
+
+
+@pytest.mark.parametrize("by", ["path", "filename"])
+@pytest.mark.parametrize(
+    ("name", "length", "status"), [("a.pdf", 10, 415), ("a.png", 1001, 413), ("a.txt", 800, 507), ("a.txt", 400, 201)]
+)
+def test_what_a_bucket_does_not_take_is_refused_before_a_byte_is_sent(
+    admin: Dav, opened: Store, by: str, name: str, length: int, status: int
+):
+    opened.create_bucket("choosy", BucketPolicy(types=("image/*", "text/*"), max_size=1000, quota=600))
+    about = {"path": f"/choosy/{name}"} if by == "path" else {"filename": name, "bucket": "choosy"}
+
+    assert create(admin, length, about).status == status
+    assert len(list(opened.settings.data.rglob("upload.*"))) == (1 if status == 201 else 0)
+
+
+@pytest.mark.parametrize("by", ["path", "filename"])
+def test_uploads_under_way_count_against_the_quota_as_if_they_were_there(admin: Dav, opened: Store, by: str):
+    opened.create_bucket("small", BucketPolicy(quota=1000))
+    about = {"path": "/small/a.txt"} if by == "path" else {"filename": "a.txt", "bucket": "small"}
+    first = where(create(admin, 600, about))
+
+    assert create(admin, 401, about).status == 507
+    assert create(admin, 400, about).status == 201
+    assert ask(admin, "DELETE", first, headers=TUS).status == 204
+    assert create(admin, 600, about).status == 201
+
+
+def test_a_file_is_overwritten_by_as_much_in_a_bucket_that_is_full(admin: Dav, opened: Store):
+    opened.create_bucket("small", BucketPolicy(quota=12))
+    ask(admin, "PUT", "/small/a.txt", b"x" * 12)
+
+    assert patch(admin, where(create(admin, 12, {"path": "/small/a.txt"})), 0, HELLO).status == 204
+    assert ask(admin, "GET", "/small/a.txt").body == HELLO
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "code"),
+    [({"most": 3}, 429, "TOO_MANY_UPLOADS"), ({"staged": 3 * len(HELLO)}, 507, "QUOTA_EXCEEDED")],
+)
+def test_nobody_has_more_under_way_than_the_settings_allow(
+    opened: Store, admin: Dav, bob: Dav, limits: dict[str, int], status: int, code: str
+):
+    object.__setattr__(
+        opened, "settings", opened.settings.model_copy(update={"uploads": UploadSettings.model_validate(limits)})
+    )
+    server = application(opened, opened.settings)
+    alice, other = (Dav(server, each.credentials) for each in (admin, bob))
+    begun = [where(create(alice)) for _ in range(3)]
+
+    refused = create(alice)
+
+    assert (refused.status, json.loads(refused.body)["code"]) == (status, code)
+    assert "uploads." in json.loads(refused.body)["detail"]
+    assert create(other).status == 201
+    assert patch(alice, begun[0], 0, HELLO).status == 204, "what is finished is no more under way"
+    assert create(alice).status == 201
+    assert len(list(opened.settings.data.rglob("upload.*"))) == 4
+
+
+@pytest.mark.parametrize("name", ["a\x01b", "a\nb", "a\x7fb", "a/b", ".", ".."])
+def test_a_filename_that_no_file_may_have_is_refused_at_the_creation(admin: Dav, name: str):
+    assert create(admin, about={"filename": name}).status == 400
+
+
+def test_the_end_of_a_finished_upload_can_be_asked_for_again(admin: Dav):
+    """The answer to the last part may have been lost."""
+    url = where(create(admin))
+    done = patch(admin, url, 0, HELLO)
+
+    again = patch(admin, url, len(HELLO), b"")
+
+    assert (again.status, again.header("Upload-Offset")) == (204, "12")
+    assert again.header("Content-Location") == done.header("Content-Location")
+    assert [patch(admin, url, at, b"").status for at in (0, 5, 13)] == [409] * 3
+    assert patch(admin, url, 12, b"more").status == 409
+    assert ask(admin, "GET", "/files/a.txt").body == HELLO
+
+
+def test_p10_a_part_is_counted_once_and_nobody_sends_one_of_anothers(admin: Dav, bob: Dav):
+    """Penpot counted a part twice that came twice, and took parts of others' sessions."""
+    url = where(create(admin))
+    part = HELLO[:6]
+
+    assert [patch(admin, url, 0, part).status for _ in range(3)] == [204, 409, 409]
+    assert patch(bob, url, 6, HELLO[6:]).status == 404
+    assert [patch(admin, url, wrong, HELLO[6:]).status for wrong in ("-6", "7", "18", "")] == [400, 409, 409, 400]
+    assert offset(admin, url) == "6"
+    assert ask(admin, "GET", "/files/a.txt").status == 404
+    assert patch(admin, url, 6, HELLO[6:]).status == 204
+
+    assert ask(admin, "GET", "/files/a.txt").body == HELLO
 
 
 def test_other_methods_are_405_with_those_that_are_allowed(admin: Dav):
