@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 BLOCK = 64 << 10
+PATIENCE = 20.0
 LARGE = 1 << 10
 """What is longer is a content, and no answer in XML."""
 
@@ -73,7 +74,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Passing(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 20
+    timeout = PATIENCE
 
     def __init__(self, proxy: FaultyS3, upstream: str, *given: object) -> None:
         self._proxy = proxy
@@ -108,7 +109,7 @@ class _Passing(BaseHTTPRequestHandler):
 
     def _wait_while(self, fault: str) -> None:
         """No longer than whoever asked."""
-        limit = time.monotonic() + self.timeout
+        limit = time.monotonic() + PATIENCE
         while self._proxy.fault == fault and not self._proxy.has_ended and time.monotonic() < limit:
             time.sleep(0.02)
 
