@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
@@ -288,7 +288,7 @@ def _translated(storage: str, key: str) -> Generator[None]:
         yield
     except ClientError as error:
         raise refusal(storage, key, _said(error)) from error
-    except ResponseStreamingError as error:
+    except (ResponseStreamingError, IncompleteReadError) as error:
         raise Short(storage, f"broke off what it gave of {key}") from error
     except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
         raise unanswered(storage, type(error).__name__) from error
