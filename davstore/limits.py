@@ -20,7 +20,7 @@ class Limits:
     idle_seconds: float = 75.0
     progress_seconds: float = 60.0
     stay_seconds: float = 0.005
-    parting_seconds: float = 1.0
+    parting_seconds: float = 3.0
     threads_min: int = 16
     threads_max: int = 512
     spare_thread_seconds: float = 10.0

@@ -75,6 +75,9 @@ def run(
     """
     _tune_allocator()
     _allow_many_files()
+    # What is there now is never looked at by a collection of a child, which would copy its pages.
+    gc.collect()
+    gc.freeze()
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
     try:
         return _Supervisor(make_app, sock, limits or Limits(), grace, workers, pin, beside).supervise(ready)

@@ -4,9 +4,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
@@ -71,6 +68,11 @@ class _InUse(Exception):
 
 
 def _upgrade(connection: Connection, revision: str | None, target: str, scripts: Path) -> None:
+    # Only who has an upgrade to make waits for Alembic to load.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

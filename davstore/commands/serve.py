@@ -18,7 +18,6 @@ from .installation import Config, Data, load, open_store, unusable
 
 if TYPE_CHECKING:
     from core.settings import Settings
-    from davstore.app import Application
 
 ADMIN_PASSWORD = "DAVSTORE_ADMIN_PASSWORD"
 REMEDIES = {
@@ -79,15 +78,18 @@ def _refuse_exposure(settings: "Settings", sock: socket.socket) -> None:
 
 
 def _serve(settings: "Settings", sock: socket.socket) -> int:
-    from davstore import workers
+    # Loaded before the fork, so that the processes share it.
+    from davstore import app, background, workers
     from davstore.limits import Limits
 
+    has_jobs = settings.collector.enabled or settings.renditions.enabled
     url = welcome.url(*sock.getsockname()[:2])
     password = _prepare(settings)
     if password:
         welcome.password(password, is_told=bool(os.environ.get(ADMIN_PASSWORD)))
     return workers.run(
-        lambda: _application(settings),
+        # Each worker opens its own store: database connections must not be shared across a fork.
+        lambda: app.application(open_store(settings), settings),
         sock,
         settings.server.workers,
         ready=lambda: welcome.ready(url, settings, is_first=bool(password)),
@@ -96,7 +98,7 @@ def _serve(settings: "Settings", sock: socket.socket) -> int:
             idle_seconds=settings.server.idle_timeout.total_seconds(),
         ),
         grace=settings.server.drain_grace.total_seconds(),
-        beside=(lambda: _run_jobs(settings)) if settings.collector.enabled or settings.renditions.enabled else None,
+        beside=(lambda: background.run(lambda: open_store(settings))) if has_jobs else None,
     )
 
 
@@ -108,16 +110,3 @@ def _prepare(settings: "Settings") -> str | None:
             return store.accounts.first_admin(os.environ.get(ADMIN_PASSWORD))
         finally:
             store.close()
-
-
-def _run_jobs(settings: "Settings") -> None:
-    from davstore import background
-
-    background.run(lambda: open_store(settings))
-
-
-def _application(settings: "Settings") -> "Application":
-    """Each worker opens its own store: database connections must not be shared across a fork."""
-    from davstore.app import application
-
-    return application(open_store(settings), settings)

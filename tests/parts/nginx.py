@@ -64,7 +64,7 @@ class Nginx:
             "worker_processes auto;": "worker_processes 1;",
             "pid /run/davstore-nginx.pid;": f"pid {self.root}/pid;",
             "/var/log/nginx/": f"{self.logs}/",
-            "server 127.0.0.1:8080;": f"server 127.0.0.1:{self._backend};",
+            "server 127.0.0.1:8080 ": f"server 127.0.0.1:{self._backend} ",
             "listen 80;": f"listen 127.0.0.1:{self.port};",
             '"put-a-secret-of-your-own-here"': f'"{SECRET}"',
             "alias /var/lib/davstore/blobs/;": f"alias {self._blobs}/;",

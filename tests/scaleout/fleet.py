@@ -51,10 +51,10 @@ class Fleet:
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             self.gateways = [starting.enter_context(self.gateway(n)) for n in range(GATEWAYS)]
-            servers = "\n        ".join(f"server 127.0.0.1:{gateway.port};" for gateway in self.gateways)
+            servers = "\n        ".join(f"server 127.0.0.1:{gateway.port} max_fails=0;" for gateway in self.gateways)
             first = self.gateways[0].port
             self.nginx = starting.enter_context(
-                Nginx(self.root / "nginx", first, self.root, {f"server 127.0.0.1:{first};": servers})
+                Nginx(self.root / "nginx", first, self.root, {f"server 127.0.0.1:{first} max_fails=0;": servers})
             )
             self._ending = starting.pop_all()
         return self
