@@ -58,7 +58,7 @@ class Breaker:
         with self._lock:
             if self._failures >= FAILURES:
                 if self._is_attempted or self._clock() < self._next_attempt:
-                    raise StorageUnavailable(self._storage, "the server did not answer lately; it is asked again soon")
+                    raise StorageUnavailable(self._storage, "the server does not answer; it is asked again soon")
                 self._is_attempted = True
                 return True
             if self._waiting >= AT_ONCE:
