@@ -57,6 +57,7 @@ class Fleet:
         (url,) = re.findall(r'^url = "(.*)"$', text, re.MULTILINE)
         changes = {
             url: self.url,
+            "/var/lib/davstore": str(self.root / "commands"),
             'bucket = "davstore"': f'bucket = "{self.bucket}"',
             "https://s3.internal": endpoint,
             'endpoint = "': 'redirect_min = 100000\nendpoint = "',
