@@ -1,4 +1,4 @@
-"""Blobs as objects in a bucket of an S3 server. Nothing else knows boto3.
+"""Blobs as objects in a bucket of an S3 server.
 
 Bytes go and come with their SHA-256: a PUT carries it, each part of a multipart upload its own, and a reader hashes
 what passes. Servers differ: what one can do is tried on it once, and never assumed.
@@ -13,13 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
-from botocore.httpsession import URLLib3Session
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
+from typing import Any, BinaryIO
 
 from ..errors import AlreadyExists, Corrupt, NotFound, Refusal, StorageUnavailable, Unusable
 from ..model import Instant, instant
@@ -27,18 +21,14 @@ from ..staging import Sealed
 from ..storage_settings import S3Storage, place
 from .breaker import Breaker
 from .s3_check import Check
-from .s3_connection import Connection
+from .s3_connection import Connection, code_of, translated
 from .s3_deletions import deleted
-from .s3_errors import Conflict, Misconfigured, Short, Taken, Unanswered, refusal, unanswered
-from .s3_links import signed
+from .s3_errors import Conflict, Misconfigured, Short, Taken, Unanswered
 from .s3_listing import listed
 from .s3_place import Place
 from .s3_uploads import Uploads
 from .store import Blob, Capability, is_key
 from .streamed import FIRST, Stream, StreamedReader
-
-if TYPE_CHECKING:
-    from botocore.response import StreamingBody
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +124,8 @@ class S3Blobs:
         """See Presigner. With the credentials of a role the URL ends with them, and differs between processes."""
         carried = {"ResponseContentType": media_type, "ResponseContentDisposition": disposition}
         at = instant(datetime.now(UTC)) if signed_at is None else signed_at
-        with _translated(self.name, key):
-            return signed(self._connection, self._named(key) | carried, seconds, at)
+        with translated(self.name, key):
+            return self._connection.signed(self._named(key) | carried, seconds, at)
 
     @property
     def place(self) -> Place:
@@ -144,9 +134,9 @@ class S3Blobs:
 
     @cached_property
     def _at(self) -> Place:
-        with _translated(self.name, ""):
+        with translated(self.name, ""):
             client, patient = self._connection.client, self._connection.patient
-        return Place(self.name, client, patient, self._storage.bucket, self._storage.prefix, self._words, _code)
+        return Place(self.name, client, patient, self._storage.bucket, self._storage.prefix, self._words, code_of)
 
     @cached_property
     def _uploads(self) -> Uploads:
@@ -160,7 +150,7 @@ class S3Blobs:
         """
         with self._breaker.passing(goes_on=goes_on):
             try:
-                with _translated(self.name, key):
+                with translated(self.name, key):
                     yield
             except Unanswered:
                 self._breaker.failed()
@@ -239,7 +229,7 @@ class S3Blobs:
             self._still_there()
             raise
         except StorageUnavailable as refused:
-            if _code(refused) in {"InvalidRange", "416"}:
+            if code_of(refused) in {"InvalidRange", "416"}:
                 return 0, b""
             raise
         if len(beginning) != min(size, FIRST):
@@ -262,15 +252,13 @@ class S3Blobs:
     def _fetched(self, url: str) -> tuple[int, dict[str, str], bytes]:
         """What anybody gets who has the URL: status, headers, bytes."""
         with self._words(""):
-            verify: Any = str(self._storage.ca) if self._storage.ca else True
-            answer = URLLib3Session(verify=verify, timeout=10).send(AWSRequest("GET", url).prepare())
-            return answer.status_code, dict(answer.headers), answer.content
+            return self._connection.fetched(url)
 
 
 class _Body:
     """A range on its way. Failures come in our words."""
 
-    def __init__(self, body: "StreamingBody", words: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, body: Stream, words: Callable[[], AbstractContextManager[None]]) -> None:
         self._body = body
         self._words = words
 
@@ -282,27 +270,5 @@ class _Body:
         self._body.close()
 
 
-@contextmanager
-def _translated(storage: str, key: str) -> Generator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise refusal(storage, key, _said(error)) from error
-    except (ResponseStreamingError, IncompleteReadError) as error:
-        raise Short(storage, f"broke off what it gave of {key}") from error
-    except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
-        raise unanswered(storage, type(error).__name__) from error
-
-
 def _total(content_range: str) -> int:
     return int(content_range.rpartition("/")[2])
-
-
-def _said(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "an error")
-
-
-def _code(refused: BaseException) -> str:
-    """What the server said that made a refusal; "" where it said nothing."""
-    cause = refused.__cause__
-    return _said(cause) if isinstance(cause, ClientError) else ""

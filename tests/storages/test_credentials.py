@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.blobs.s3 import S3Blobs
-from core.blobs.s3_credentials import PAUSE
+from core.blobs.s3_connection import PAUSE
 from core.errors import Refusal, StorageUnavailable
 from core.storage_settings import S3Storage
 from tests.parts.blobs import UID, publish, s3_blobs
@@ -98,8 +98,8 @@ def test_a_url_is_signed_with_what_the_file_has(
     store = s3_blobs(storage, tmp_path)
     key = publish(store, DATA)
     write("last-year", SECRET_KEY)
-    monkeypatch.setattr("core.blobs.s3_credentials.KEPT", -PAUSE)
-    monkeypatch.setattr("core.blobs.s3_credentials.PAUSE", 0.0)
+    monkeypatch.setattr("core.blobs.s3_connection.KEPT", -PAUSE)
+    monkeypatch.setattr("core.blobs.s3_connection.PAUSE", 0.0)
 
     def url() -> str:
         return store.presigned(key, seconds=60, signed_at=None, media_type="text/plain", disposition="inline")
@@ -116,7 +116,7 @@ def test_a_file_that_is_being_written_changes_nothing(
     write(ACCESS_KEY, SECRET_KEY)
     store = s3_blobs(storage, tmp_path)
     key = publish(store, DATA)
-    monkeypatch.setattr("core.blobs.s3_credentials.PAUSE", 0.0)
+    monkeypatch.setattr("core.blobs.s3_connection.PAUSE", 0.0)
 
     (tmp_path / "credentials").write_text(f"[drive]\naws_access_key_id = {ACCESS_KEY}\n")
     store._connection.credentials.renew()
