@@ -16,8 +16,8 @@ from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
+from .outages import Outages
 from .provider import NAMESPACE
-from .repeats import Repeats
 from .request import Environ, Response
 from .requests import RequestServer
 
@@ -48,7 +48,7 @@ class _Application:
         self._answers = Answers(store.database.version)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
-        self._repeats = Repeats()
+        self._outages = Outages()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self._response(environ)
@@ -72,7 +72,7 @@ class _Application:
 
     def _log(self, refusal: Refusal, environ: Environ) -> None:
         """While a storage is away, its reason is said once in a while, and not for each request."""
-        left_out = self._repeats.left_out(str(refusal)) if isinstance(refusal, StorageUnavailable) else 0
+        left_out = self._outages.left_out(str(refusal)) if isinstance(refusal, StorageUnavailable) else 0
         if left_out is not None:
             more = f" (and {left_out} times more lately)" if left_out else ""
             log.error("%s %r: %s%s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal, more)

@@ -9,7 +9,7 @@ MOST = 100
 """Different reasons that are remembered."""
 
 
-class Repeats:
+class Outages:
     """Lets each reason be said once in SECONDS."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
