@@ -56,7 +56,7 @@ def fill(store: Store, count: int) -> None:
     """Objects with inline contents, every second one without a reference, all of them touched long ago."""
     with store.database.write() as tx:
         for statement in (OBJECTS, BLOBS, NODES):
-            _each_thousand(tx, statement, count)
+            each_thousand(tx, statement, count)
         if tx.dialect == "postgresql":
             tx.execute(text("SELECT setval(pg_get_serial_sequence('objects', 'id'), max(id)) FROM objects"))
     _analyze(store)
@@ -93,15 +93,16 @@ def touched_again(store: Store, name: str, count: int) -> float:
     return taken
 
 
-def _each_thousand(tx: Transaction, statement: str, count: int) -> None:
+def each_thousand(tx: Transaction, statement: str, last: int, begin: int = 1) -> None:
+    """The statement for all numbers from `begin` to `last`: `{numbers}` names each n, `{digest}` is that of n."""
     words = {"numbers": NUMBERS, "uid": UID, "digest": DIGEST, "data": DATA}
     if tx.dialect == "sqlite":
         driver = tx.connection.connection.driver_connection
         assert driver
         driver.create_function("sha256", 1, _sha256)
     filled = text(statement.format(**{name: by[tx.dialect] for name, by in words.items()}))
-    for first in range(1, count + 1, 100_000):
-        tx.execute(filled, {"first": first, "last": min(count, first + 99_999)})
+    for first in range(begin, last + 1, 100_000):
+        tx.execute(filled, {"first": first, "last": min(last, first + 99_999)})
 
 
 def _sha256(n: int) -> str:

@@ -32,8 +32,8 @@ class Running:
     """A server's processes."""
 
     def __init__(self, server: Server, folder: Path) -> None:
-        self.server, self.port = server, free_port()
-        (folder / "data").mkdir(parents=True)
+        self.server, self.port, self.folder = server, free_port(), folder
+        (folder / "data").mkdir(parents=True, exist_ok=True)
         command = server.command(folder, self.port)
         self._log = (folder / "log").open("w")
         environ = os.environ | dict(server.environ)
@@ -67,14 +67,26 @@ class Running:
         lines = [line for pid in _family(self._process.pid) for line in _read(pid, "smaps_rollup").splitlines()]
         return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) >> 10
 
+    def peak(self) -> int:
+        """MiB, the sum of the most that each process had at once since it began; shared pages count in each."""
+        lines = [line for pid in _family(self._process.pid) for line in _read(pid, "status").splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) >> 10
+
+    def disk(self) -> int:
+        """MiB of blocks below its folder."""
+        told = subprocess.run(["du", "-sk", str(self.folder)], capture_output=True, text=True, check=True)
+        return int(told.stdout.split()[0]) >> 10
+
 
 def found() -> list[Server]:
     """davstore first, then every peer that is installed."""
-    own = Server(
-        "davstore", "each write on disk", _davstore, "/files/", "admin", (("DAVSTORE_ADMIN_PASSWORD", PASSWORD),)
-    )
-    lazy = (("DAVSTORE_ADMIN_PASSWORD", PASSWORD), ("DAVSTORE_DATABASE__DURABILITY", "os"))
-    servers = [own, Server("davstore, os", "left to the system", _davstore, "/files/", "admin", lazy)]
+    given = (("DAVSTORE_ADMIN_PASSWORD", PASSWORD),)
+    lazy = (*given, ("DAVSTORE_DATABASE__DURABILITY", "os"))
+    servers = [
+        Server("davstore", "each write on disk", _open_davstore, "/files/", environ=given),
+        Server("davstore, Basic", "each write on disk", _davstore, "/files/", "admin", given),
+        Server("davstore, os", "left to the system", _open_davstore, "/files/", environ=lazy),
+    ]
     for name, program, command in (
         ("Apache", "apache2", _apache),
         ("nginx", "nginx", _nginx),
@@ -89,6 +101,11 @@ def found() -> list[Server]:
 
 def _davstore(folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "davstore", "serve", "--data", str(folder / "data"), "--port", str(port)]
+
+
+def _open_davstore(folder: Path, port: int) -> list[str]:
+    """As the others are: nobody needs a password."""
+    return [*_davstore(folder, port), "--anonymous", "write", "--i-know"]
 
 
 def _apache(folder: Path, port: int) -> list[str]:
@@ -193,5 +210,5 @@ def wait(running: Running, is_up: Callable[[], bool], seconds: float = 60) -> No
     while time.monotonic() < end and running.is_alive:
         if is_up():
             return
-        time.sleep(0.1)
+        time.sleep(0.005)
     raise SystemExit(f"{running.server.name} does not answer")

@@ -2,11 +2,18 @@
 
 import base64
 import re
+import select
 import socket
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 BLOCK = 1 << 18
+SILENCE = 1.0
+"""Seconds for which a client waits to be asked for a body."""
+
+
+class Wrong(Exception):
+    """A server gave another answer than it should; whoever measures says so in place of a figure."""
 
 
 class Connection:
@@ -20,17 +27,31 @@ class Connection:
         self._head = f"Host: 127.0.0.1:{port}\r\n{authorization}"
         self._answered = b""
 
-    def ask(self, method: str, path: str, status: int, body: bytes = b"", headers: str = "") -> int:
-        """Sends a request and returns its answer's body in bytes; another status than expected ends the run."""
+    def ask(
+        self, method: str, path: str, status: int, body: bytes = b"", headers: str = "", *, waits: bool = False
+    ) -> int:
+        """Sends a request and returns the length of its answer's body. Raises Wrong for another status.
+
+        One that `waits` sends its body only if it is asked for it, by 100 Continue or by silence (RFC 9110, 10.1.1).
+        """
         head = f"{method} {path} HTTP/1.1\r\n{self._head}{headers}Content-Length: {len(body)}\r\n\r\n"
-        self._socket.sendall(head.encode() + body)
-        answer = self._read_until(b"", b"\r\n\r\n")
+        self._socket.sendall(head.encode() + (b"" if waits else body))
+        answer = self._wanted(body) if waits else self._read_until(b"", b"\r\n\r\n")
         head_bytes, _, rest = answer.partition(b"\r\n\r\n")
         self._answered = head_bytes
         given = int(head_bytes.split(b" ", 2)[1])
         if given != status:
-            raise SystemExit(f"{method} {path} was answered {given}, not {status}: {rest[:200]!r}")
+            raise Wrong(f"{method} {path} was answered {given}, not {status}: {rest[:200]!r}")
         return 0 if method == "HEAD" or status in {204, 304} else self._body(head_bytes, rest)
+
+    def _wanted(self, body: bytes) -> bytes:
+        """The beginning of the final answer, for which the body was sent if it was wanted."""
+        if select.select([self._socket], [], [], SILENCE)[0]:
+            answer = self._read_until(b"", b"\r\n\r\n")
+            if not answer.startswith(b"HTTP/1.1 100"):
+                return answer
+        self._socket.sendall(body)
+        return self._read_until(b"", b"\r\n\r\n")
 
     def header(self, name: str) -> str:
         """A field of the last answer."""
@@ -57,5 +78,5 @@ class Connection:
     def _receive(self) -> bytes:
         received = self._socket.recv(BLOCK)
         if not received:
-            raise SystemExit("the server closed a connection in the middle of an answer")
+            raise Wrong("the server closed a connection in the middle of an answer")
         return received

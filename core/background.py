@@ -73,10 +73,16 @@ class Background:
         return renew(self.database, self.contents, nanoseconds(self.settings.links.ttl), tempo).failed
 
     def _collect(self, tempo: Tempo) -> list[str]:
-        grace = nanoseconds(self.settings.collector.grace)
-        log = self.settings.collector.log
-        remember = None if log is None else nanoseconds(log)
-        done = run(self.database, self.contents, self.registry, grace=grace, remember=remember, tempo=tempo)
+        chosen = self.settings.collector
+        done = run(
+            self.database,
+            self.contents,
+            self.registry,
+            grace=nanoseconds(chosen.grace),
+            remember=None if chosen.log is None else nanoseconds(chosen.log),
+            breaker=chosen.breaker,
+            tempo=tempo,
+        )
         failed = [f"{done.failed} deletions failed; see `davstore gc status`"] if done.failed else []
         return [*done.refused, *failed]
 

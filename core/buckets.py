@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, FromClause, bindparam, insert, select, upd
 
 from . import uids
 from .database import Transaction
-from .errors import AlreadyExists, NotFound, QuotaExceeded
-from .model import Bucket, BucketId, Instant
+from .errors import AlreadyExists, InvalidSetting, NotFound, QuotaExceeded
+from .model import Bucket, BucketId, Instant, moment
 from .policy import BucketPolicy, Versions
 from .prepared import Prepared
 from .schema import buckets, nodes
@@ -153,9 +153,14 @@ def advance(tx: Transaction, bucket: Bucket, files: int = 0, size: int = 0) -> i
 
 
 def expiry(tx: Transaction, bucket: Bucket, wanted: Instant | timedelta | None = None) -> Instant | None:
-    """When a file that the bucket takes now will go by itself, unless its writer wants another time, or lifetime."""
+    """When a file that the bucket takes now will go by itself, unless its writer wants another time, or lifetime.
+
+    Raises InvalidSetting for a time that is over: nobody means to have an upload thrown away.
+    """
     if isinstance(wanted, timedelta):
         return Instant(tx.now + _nanoseconds(wanted))
+    if wanted is not None and wanted <= tx.now:
+        raise InvalidSetting("the time when it goes", f"is over: {moment(wanted):%Y-%m-%d %H:%M:%S} UTC")
     if wanted is not None:
         return wanted
     return None if bucket.expire_after is None else Instant(tx.now + bucket.expire_after)

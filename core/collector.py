@@ -36,7 +36,6 @@ PAGE = 500
 FIRST = 5000
 """Objects for each second that the first batch may take: few, until it is known how long they take."""
 BREAKER_FROM = 1000
-BREAKER_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class Collector:
     database: Database
     registry: Registry
     tempo: Tempo = FLAT_OUT
+    breaker: float = 0.5
 
     def collect(
         self, grace: int, retention: int | None = None, *, dry_run: bool = False, force: bool = False
@@ -123,11 +123,11 @@ class Collector:
             self.tempo.between()
 
     def _check_breaker(self, bucket: Bucket, would: Collected) -> None:
-        if would.condemned <= BREAKER_FROM * BREAKER_SHARE:
+        if would.condemned <= BREAKER_FROM * self.breaker:
             return
         with self.database.read() as tx:
             stored = tx.scalar(select(func.count()).where(objects.c.bucket == bucket.id))
-        if stored > BREAKER_FROM and would.condemned > stored * BREAKER_SHARE:
+        if stored > BREAKER_FROM and would.condemned > stored * self.breaker:
             reason = f"{would.condemned} of {stored} objects would be condemned; run with --force if that is right"
             raise Quarantined("the breaker", reason)
 

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, literal_column, select
 from . import guards, tree, uids
 from .database import AnyRow, Query, Transaction
 from .errors import NotFound
-from .model import OPERATOR, Instant, NodeId, ObjectId, moment
+from .model import OPERATOR, Instant, NodeId, ObjectId, Path, moment
 from .objects import has_digest
 from .paths import parse, text
 from .references import Registry
-from .schema import buckets, holds, nodes, objects, renditions, trash, versions
+from .schema import buckets, holds, names, nodes, objects, renditions, trash, versions
 from .schema_services import gc_log
 
 
@@ -38,7 +38,10 @@ class Explanation:
 
 
 def explain(tx: Transaction, registry: Registry, about: str) -> list[Explanation]:
-    """What is known of a path's content, an object's uid or a digest. Raises NotFound."""
+    """What is known of a path's content, or of what was deleted there, of a file's or an object's uid, or of a digest.
+
+    Raises NotFound.
+    """
     found = [_of_row(tx, registry, row) for row in tx.execute(_objects().where(_wanted(tx, about)))]
     found += _gone(tx, about, {each.uid for each in found})
     if not found:
@@ -54,8 +57,37 @@ def _objects() -> Query:
 
 def _wanted(tx: Transaction, about: str) -> ColumnElement[bool]:
     if about.startswith("/"):
-        return objects.c.id == guards.found(tx, OPERATOR, parse(about)).object
-    return objects.c.uid == about if uids.is_uid(about) else has_digest(objects, about.lower())
+        return objects.c.id.in_(_at(tx, parse(about)))
+    if uids.is_uid(about):
+        return (objects.c.uid == about) | objects.c.id.in_(select(nodes.c.object).where(nodes.c.uid == about))
+    return has_digest(objects, about.lower())
+
+
+def _at(tx: Transaction, path: Path) -> list[ObjectId]:
+    """What is at the path, or else everything that was deleted there and is still in the trash. Raises NotFound."""
+    node = guards.Situation(tx, OPERATOR).node(path)
+    if node:
+        return [] if node.object is None else [node.object]
+    deleted = list(_deleted(tx, path))
+    if not deleted:
+        raise NotFound(path, "is not there, and not in the trash; a digest or a uid is known for longer")
+    return deleted
+
+
+def _deleted(tx: Transaction, path: Path) -> Iterator[ObjectId]:
+    entries = select(trash.c.node, trash.c.path).join(buckets, buckets.c.id == trash.c.bucket)
+    for top, was in tx.execute(entries.where(buckets.c.name == path[0])):
+        if path[: len(was)] == tuple(was):
+            found = _below(tx, top, path[len(was) :])
+            if found is not None:
+                yield found
+
+
+def _below(tx: Transaction, top: NodeId, path: Path) -> ObjectId | None:
+    node: NodeId | None = top
+    for name in path:
+        node = tx.scalar(select(names.c.node).where(names.c.parent == node, names.c.name == name))
+    return tx.scalar(select(nodes.c.object).where(nodes.c.id == node))
 
 
 def _of_row(tx: Transaction, registry: Registry, row: AnyRow) -> Explanation:
@@ -79,7 +111,7 @@ def _others(tx: Transaction, registry: Registry, row: AnyRow) -> Iterator[str]:
     presets = select(renditions.c.preset).where(renditions.c.object == row.id)
     yield from (f"rendition {preset}" for preset in tx.execute(presets).scalars())
     held = select(holds.c.why, holds.c.until).where(holds.c.object == row.id, holds.c.until > tx.now)
-    yield from (f"hold until {moment(until):%Y-%m-%d %H:%M:%S} UTC: {why}" for why, until in tx.execute(held))
+    yield from (f"hold until {_time(until)}: {why}" for why, until in tx.execute(held))
     for rule in registry.hosts.get(row.bucket, ()):
         if rule.referenced(tx, [row.id]):
             yield f"host table {rule.name}"
@@ -88,8 +120,15 @@ def _others(tx: Transaction, registry: Registry, row: AnyRow) -> Iterator[str]:
 def _where(tx: Transaction, node: NodeId) -> str:
     """The node's path, or where it was when it went to the trash."""
     path, top = tree.climb(tx, node)
-    entry = tx.execute(select(trash.c.uid, trash.c.path).where(trash.c.node == top)).first()
-    return f"{text((*entry.path, *path))} in the trash ({entry.uid})" if entry else text(tree.path_of(tx, node) or ())
+    entry = tx.execute(select(trash.c.uid, trash.c.path, trash.c.until).where(trash.c.node == top)).first()
+    if entry is None:
+        return text(tree.path_of(tx, node) or ())
+    until = "" if entry.until is None else f" until {_time(entry.until)}"
+    return f"{text((*entry.path, *path))} in the trash{until} (`davstore trash restore {entry.uid}`)"
+
+
+def _time(at: int) -> str:
+    return f"{moment(Instant(at)):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _events(tx: Transaction, which: ColumnElement[bool]) -> tuple[Event, ...]:

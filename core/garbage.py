@@ -81,12 +81,13 @@ def run(
     dry_run: bool = False,
     force: bool = False,
     remember: int | None = None,
+    breaker: float = 0.5,
     tempo: Tempo = FLAT_OUT,
 ) -> Run:
     """Expires, collects, purges and carries out what is due; a dry run decides alike and changes nothing. Media that no
     document mentions are beyond what it sees.
 
-    `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the breaker. Events older than
+    `grace` and `retention` are nanoseconds; zero is safe. `force` overrules the `breaker`. Events older than
     `remember` are forgotten.
     """
     ahead = Collected()
@@ -95,7 +96,7 @@ def run(
     else:
         expired = expire(database, tempo)
     media = LetGo() if dry_run else let_go(database, contents, tempo)
-    collector = Collector(database, registry, tempo)
+    collector = Collector(database, registry, tempo, breaker)
     total: Collected = ahead + collector.collect(grace, retention, dry_run=dry_run, force=force)
     total += collector.purge(retention, dry_run=dry_run)
     delivered = None if dry_run else deliver(database, contents, tempo)

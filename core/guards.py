@@ -1,6 +1,6 @@
 """What a write needs before it may change anything: the right to, the caller's expectations, and the lock tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -165,9 +165,16 @@ def locks_of(tx: Transaction, caller: Caller, of: Sequence[Node]) -> dict[NodeId
     if len(of) == 1:
         found = Situation(tx, caller).locks(of[0].path)
         return {of[0].id: found} if found else {}
-    own = locks.of_members(tx, {node.id: node.path for node in of})
-    inherited = tuple(lock for lock in Situation(tx, caller).locks(of[0].path[:-1]) if lock.infinite)
-    return {node.id: (*own.get(node.id, ()), *inherited) for node in of if inherited or node.id in own}
+    return locks_of_members(tx, caller, of[0].path[:-1], {node.id: node.path for node in of})
+
+
+def locks_of_members(
+    tx: Transaction, caller: Caller, collection: Path, members: Mapping[NodeId, Path]
+) -> dict[NodeId, tuple[Lock, ...]]:
+    """The same for members of one collection, with their paths."""
+    own = locks.of_members(tx, members)
+    inherited = tuple(lock for lock in Situation(tx, caller).locks(collection) if lock.infinite)
+    return {node: (*own.get(node, ()), *inherited) for node in members if inherited or node in own}
 
 
 def home(tx: Transaction, path: Path) -> Bucket:

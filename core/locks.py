@@ -8,6 +8,7 @@ from uuid import uuid4
 from sqlalchemy import bindparam, delete, insert, literal, select, update
 
 from . import subtrees
+from .batches import among
 from .database import AnyRow, Transaction
 from .errors import Forbidden, LockConflict, Locked, NoSuchLock, PreconditionFailed
 from .model import Caller, Expect, Instant, Lock, LockRequest, NodeId, Path, Scope
@@ -50,7 +51,7 @@ def covering(tx: Transaction, place: Place) -> tuple[Lock, ...]:
 def of_members(tx: Transaction, members: Mapping[NodeId, Path]) -> dict[NodeId, list[Lock]]:
     """Live locks whose root is one of these nodes."""
     found: dict[NodeId, list[Lock]] = {}
-    for row in tx.execute(_LIVE.where(locks.c.node.in_(list(members))), {"now": tx.now}):
+    for row in tx.execute(_LIVE.where(among(tx, locks.c.node, members)), {"now": tx.now}):
         found.setdefault(row.node, []).append(_lock(tx, row, members[row.node]))
     return found
 

@@ -18,6 +18,7 @@ from . import (
     documents,
     files,
     guards,
+    listings,
     locks,
     media,
     pictures,
@@ -38,6 +39,7 @@ from .errors import (
     QuotaExceeded,
 )
 from .guards import Situation
+from .listings import Members
 from .model import (
     ANYTHING,
     FOREVER,
@@ -97,23 +99,13 @@ class Namespace:
     def children_of(self, node: Node, page: int = PAGE) -> Iterator[list[Node]]:
         if not node.is_collection:
             raise NotACollection(node.path)
-        return self._pages(node, page)
+        return listings.nodes_of_collection(self.database, self.caller, node, page)
 
-    def _pages(self, node: Node, limit: int) -> Iterator[list[Node]]:
-        if not node.path:
-            with self.database.read() as tx:
-                roots = tree.roots(tx)
-            yield roots
-            return
-        after: str | None = None
-        while True:
-            with self.database.read() as tx:
-                page = tree.children(tx, node.id, node.path, after, limit)
-            if page:
-                yield reach.readable(page, node, self.caller)
-            if len(page) < limit:
-                return
-            after = page[-1].name
+    def members_of(self, node: Node, wanted: frozenset[str], page: int = PAGE) -> Iterator[Members]:
+        """The members of a collection that a listing shows, with as much of each as is wanted (listings.Members)."""
+        if node.path:
+            return listings.of_collection(self.database, self.caller, node, wanted, page)
+        return map(listings.of_nodes, self.children_of(node))
 
     def open(self, node: Node) -> BinaryIO:
         """A seekable reader of the content; a real file where the storage is a directory. Raises Corrupt."""
@@ -136,6 +128,11 @@ class Namespace:
         """Live locks that cover each node, inherited ones too: for one node, or for members of one collection."""
         with self.database.read() as tx:
             return guards.locks_of(tx, self.caller, of)
+
+    def has_locks(self) -> bool:
+        """Something is locked somewhere, or was."""
+        with self.database.read() as tx:
+            return not locks.are_none(tx)
 
     def quota(self, path: Path) -> tuple[int, int]:
         """(used, available) bytes of the path's bucket, the trash included; of the whole store at the root."""

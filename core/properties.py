@@ -1,23 +1,46 @@
 """Dead properties: what clients set and only they understand, as XML text keyed by node."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
 from .database import Transaction
 from .errors import TooLarge
 from .model import NodeId, PropertyChange, PropertyName
-from .schema import dead_properties
+from .prepared import Prepared
+from .schema import dead_properties, names
 
 MOST = 1 << 20
-"""Characters of XML that one node keeps. Listings hold those of a page of nodes in memory."""
+"""Characters of XML that one node keeps."""
 _OF = select(dead_properties).where(dead_properties.c.node.in_(bindparam("wanted", expanding=True)))
+_OF_ONE = Prepared(select(dead_properties).where(dead_properties.c.node == bindparam("wanted")))
+_OF_MEMBERS = Prepared(
+    select(dead_properties)
+    .join(names, names.c.node == dead_properties.c.node)
+    .where(
+        names.c.parent == bindparam("above"),
+        names.c.name >= bindparam("first", type_=names.c.name.type),
+        names.c.name <= bindparam("last", type_=names.c.name.type),
+    )
+)
 
 
 def of(tx: Transaction, nodes: Sequence[NodeId]) -> dict[NodeId, dict[PropertyName, str]]:
     """The properties of each node that has any."""
+    if len(nodes) == 1:
+        return _by_node(tx.rows(_OF_ONE, {"wanted": nodes[0]}))
+    return _by_node(tx.execute(_OF, {"wanted": nodes}))
+
+
+def of_members(tx: Transaction, collection: NodeId, first: str, last: str) -> dict[NodeId, dict[PropertyName, str]]:
+    """The same of a collection's members from one name to another."""
+    return _by_node(tx.rows(_OF_MEMBERS, {"above": collection, "first": first, "last": last}))
+
+
+def _by_node(rows: Iterable[Sequence[Any]]) -> dict[NodeId, dict[PropertyName, str]]:
     found: dict[NodeId, dict[PropertyName, str]] = {}
-    for node, namespace, name, xml in tx.execute(_OF, {"wanted": nodes}):
+    for node, namespace, name, xml in rows:
         found.setdefault(node, {})[PropertyName(namespace, name)] = xml
     return found
 

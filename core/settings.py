@@ -88,7 +88,7 @@ class Locks(Section):
 class Collector(Section):
     """The background jobs of `davstore serve`. `sweep` and `scrub` None switch those off, `enabled` false all.
 
-    `log` None forgets nothing.
+    `log` None forgets nothing. `breaker` is the share of a bucket with host tables above which a run condemns nothing.
     """
 
     enabled: bool = True
@@ -97,6 +97,7 @@ class Collector(Section):
     sweep: OptionalDuration = timedelta(days=7)
     scrub: OptionalDuration = timedelta(days=30)
     log: OptionalDuration = timedelta(days=365)
+    breaker: float = Field(default=0.5, ge=0, le=1)
 
 
 class Uploads(Section):

@@ -10,10 +10,8 @@ it lives: a draft file that can be locked is litter of a process that died, and 
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,12 +21,18 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 from uuid import uuid4
 
+from .direct import PAGE, DirectWriter, direct_writer
 from .errors import Refusal, StorageFull, StorageUnavailable, TooLarge, Unusable
+from .hashing import Block, Hashing
 from .model import Digest
 
-Block = bytes | bytearray | memoryview
-
 HEAD = 4096
+PORTION = 16 << 10
+"""Bytes of one write to a draft's file. The kernel takes memory for a write in one piece: for small ones what it has at
+hand, while behind large ones there may be none yet in a virtual machine, whose host then gives it page by page."""
+CACHED = 16 << 20
+"""Bytes of a content that the system may keep in memory for who reads it soon. Further ones go straight to the disk,
+where they have to be in the end: that saves copies, and syncing them has nothing to wait for."""
 DRAFT, KEPT = "draft.", "kept."
 _draft_name = re.compile(r"draft\.[0-9a-f]{32}")
 _kept_name = re.compile(r"kept\.[0-9a-f]{32}")
@@ -36,10 +40,14 @@ _no_room = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Staging:
-    """A directory for drafts. Processes may share it; each opens it once."""
+    """A directory for drafts. Processes may share it; each opens it once.
 
-    def __init__(self, directory: Path, durable: bool) -> None:
+    `final`: what becomes of them stays here, and is read again only when somebody asks for it.
+    """
+
+    def __init__(self, directory: Path, durable: bool, *, final: bool = False) -> None:
         self.directory = directory
+        self._cached = CACHED if durable and final else None
         try:
             make_directories(directory, durable)
             if not os.access(directory, os.W_OK | os.X_OK):
@@ -54,7 +62,7 @@ class Staging:
 
         `also` names digests to make besides SHA-256: those of hashlib (sha1, md5, sha512 …), and adler32.
         """
-        return Draft(self.directory, spill_above, limit, also)
+        return Draft(self.directory, spill_above, limit, also, self._cached)
 
 
 class Sealable(Protocol):
@@ -73,12 +81,16 @@ class Sealed:
     file: Path | None
     digests: Mapping[str, str]
     """SHA-256 and the digests asked for, by name, as lower-case hex."""
+    start: bytes | None = field(default=None, repr=False)
+    """The first bytes of a file, where they are known: as `head`."""
 
     @property
     def head(self) -> bytes:
         """The first bytes, enough to tell a type. Raises StorageUnavailable."""
         if self.data is not None:
             return self.data[:HEAD]
+        if self.start is not None:
+            return self.start
         with self.open() as file:
             return file.read(HEAD)
 
@@ -97,13 +109,22 @@ class Sealed:
 class Draft:
     """A content that is being written. A refused write discards it, so that it can never pass for a whole one."""
 
-    def __init__(self, directory: Path, spill_above: int, limit: int | None, also: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        spill_above: int,
+        limit: int | None,
+        also: Sequence[str] = (),
+        cached: int | None = None,
+    ) -> None:
         self.size = 0
         self._directory = directory
         self._spill_above = spill_above
         self._limit = limit
-        self._hashes = {name: _hash(name) for name in ("sha256", *also)}
+        self._cached = cached
+        self._hashing = Hashing(also)
         self._memory = bytearray()
+        self._start = b""
         self._file: DraftFile | None = None
         self._sealed: Sealed | None = None
         self._discarded = False
@@ -118,8 +139,7 @@ class Draft:
         except Refusal:
             self.discard()
             raise
-        for each in self._hashes.values():
-            each.update(block)
+        self._hashing.update(block)
         self.size += length
         return length
 
@@ -130,9 +150,12 @@ class Draft:
             self._memory += block
             return
         if self._file is None:
-            self._file = DraftFile(self._directory)
+            self._file = DraftFile(self._directory, self._cached)
             self._file.write(self._memory)
+            self._start = bytes(self._memory[:HEAD])
             self._memory = bytearray()
+        if len(self._start) < HEAD:
+            self._start += bytes(memoryview(block).cast("B")[: HEAD - len(self._start)])
         self._file.write(block)
 
     def seal(self) -> Sealed:
@@ -140,11 +163,22 @@ class Draft:
         if self._discarded:
             raise ValueError("the draft is discarded")
         if self._sealed is None:
-            digests = {name: each.hexdigest() for name, each in self._hashes.items()}
-            data, file = (None, self._file.path) if self._file else (bytes(self._memory), None)
-            self._sealed = Sealed(Digest(digests["sha256"]), self.size, data, file, digests)
+            digests = self._hashing.hexdigests()
+            digest = Digest(digests["sha256"])
+            if self._file:
+                self._finish(self._file)
+                self._sealed = Sealed(digest, self.size, None, self._file.path, digests, self._start)
+            else:
+                self._sealed = Sealed(digest, self.size, bytes(self._memory), None, digests)
             self._memory = bytearray()
         return self._sealed
+
+    def _finish(self, file: "DraftFile") -> None:
+        try:
+            file.finish()
+        except Refusal:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Nothing is left of it in the staging directory; what was published stays."""
@@ -163,17 +197,40 @@ class Draft:
 
 
 class DraftFile:
-    """A file of its own in a staging directory, locked until it is discarded."""
+    """A file of its own in a staging directory, locked until it is discarded.
 
-    def __init__(self, directory: Path) -> None:
+    What is written beyond `cached` bytes goes past the system's cache, and is in the file once it is finished.
+    """
+
+    def __init__(self, directory: Path, cached: int | None = None) -> None:
+        self._left = cached
+        self._size = 0
+        self._direct: DirectWriter | None = None
         with translated(directory):
             self.path, self.descriptor = _locked_file(directory)
 
     def write(self, block: Block) -> None:
+        rest = memoryview(block).cast("B")
         with translated(self.path.parent):
-            rest = memoryview(block)
-            while rest:
-                rest = rest[os.write(self.descriptor, rest) :]
+            while rest and not self._direct:
+                rest = rest[self._write(rest) :]
+            if self._direct:
+                self._direct.write(rest)
+
+    def _write(self, rest: memoryview) -> int:
+        """A portion of it is in the file."""
+        done = os.write(self.descriptor, rest[: PORTION - self._size % PAGE])
+        self._size += done
+        if self._left is not None and self._size >= self._left and self._size % PAGE == 0:
+            self._direct, self._left = direct_writer(self.descriptor, self._size), None
+        return done
+
+    def finish(self) -> None:
+        """All that was written is in the file."""
+        if self._direct:
+            with translated(self.path.parent):
+                self._direct.finish()
+            self._direct = None
 
     def keep(self) -> None:
         """The file is on disk, and no litter when its owner dies."""
@@ -192,6 +249,9 @@ class DraftFile:
             os.close(descriptor)
 
     def discard(self) -> None:
+        if self._direct:
+            self._direct.close()
+            self._direct = None
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             with suppress(OSError):
@@ -284,24 +344,3 @@ def _remove_abandoned(path: Path) -> None:
         os.unlink(path)
     finally:
         os.close(descriptor)
-
-
-class _Hash(Protocol):
-    def update(self, data: Block, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
-
-
-class _Adler32:
-    def __init__(self) -> None:
-        self._value = zlib.adler32(b"")
-
-    def update(self, data: Block, /) -> None:
-        self._value = zlib.adler32(data, self._value)
-
-    def hexdigest(self) -> str:
-        return f"{self._value:08x}"
-
-
-def _hash(name: str) -> _Hash:
-    return _Adler32() if name == "adler32" else hashlib.new(name, usedforsecurity=False)

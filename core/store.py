@@ -182,6 +182,7 @@ class Store:
             retention=retention,
             dry_run=dry_run,
             force=force,
+            breaker=self.settings.collector.breaker,
             remember=None if log is None else _nanoseconds(log),
         )
 
@@ -295,7 +296,9 @@ def _opened(settings: Settings, database: Database) -> Store:
     migrations.upgrade(database)
     stores = storages.opened(database, settings)
     durable = settings.database.durability == "fsync"
-    stagings = {directory: Staging(directory, durable) for directory in {store.staging for store in stores.values()}}
+    final = {store.staging for store in stores.values() if store.type == "local"}
+    directories = {store.staging for store in stores.values()}
+    stagings = {directory: Staging(directory, durable, final=directory in final) for directory in directories}
     contents = Contents(database, stores, {name: stagings[store.staging] for name, store in stores.items()})
     _make_buckets(database, settings)
     renditions = _renditions(database, contents, settings)

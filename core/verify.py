@@ -62,6 +62,10 @@ def _tree(tx: Transaction) -> Iterator[Problem]:
     removed = select(below(select(trash.c.node.label("id"))).c.id)
     lost = select(locks.c.token).where(locks.c.expires > tx.now, locks.c.node.in_(removed))
     yield from _each(tx, lost, "I5", "locks something in the trash")
+    one, other = locks.alias("one"), locks.alias("other")
+    beside = select(one.c.token).join(other, (other.c.node == one.c.node) & (other.c.token != one.c.token))
+    both = (one.c.expires > tx.now) & (other.c.expires > tx.now)
+    yield from _each(tx, beside.where(both, one.c.exclusive), "I5", "is exclusive, and not the only lock there")
 
 
 def _references(tx: Transaction) -> Iterator[Problem]:

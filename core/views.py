@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
-from . import buckets, crossing, forgetting, guards, reach, relocation, tree
+from . import buckets, crossing, forgetting, guards, listings, reach, relocation, tree
 from .database import Transaction
 from .errors import NotACollection, NotFound
 from .guards import Situation
+from .listings import SHOWN, Members
 from .model import (
     ANYTHING,
     Bucket,
@@ -32,6 +33,9 @@ from .namespace import PAGE, Namespace
 from .paths import within
 from .pictures import Picture
 from .places import Place
+
+FEWER = 100
+"""Members read at once with their dead properties, which may be large."""
 
 
 class Past(Protocol):
@@ -104,6 +108,14 @@ class View:
                 return
             last = members[-1]
 
+    def members_of(self, node: Node, wanted: frozenset[str], page: int = PAGE) -> Iterator[Members]:
+        """As the namespace's, with every column. What is gone has no locks and no thumbnail."""
+        has_properties = "properties" in wanted
+        for nodes in self.children_of(node, min(page, FEWER) if has_properties else page):
+            shown = [member for member in nodes if member.kind in SHOWN]
+            if shown:
+                yield listings.of_nodes(shown, properties=self.properties(shown) if has_properties else None)
+
     def open(self, node: Node) -> BinaryIO:
         return self.namespace.open(node)
 
@@ -117,6 +129,9 @@ class View:
     def locks(self, of: Sequence[Node]) -> dict[NodeId, tuple[Lock, ...]]:
         """None: what came to the trash lost its locks, and a version never had one."""
         return {}
+
+    def has_locks(self) -> bool:
+        return False
 
     def quota(self, path: Path) -> tuple[int, int]:
         """Of the bucket whose past it is."""

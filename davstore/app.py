@@ -11,11 +11,12 @@ from core.settings import Settings
 from core.store import Store
 
 from . import uploads
-from .answers import Answers
+from .answers import answered
 from .api.router import Api
 from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
+from .glimpses import Glimpses
 from .outages import Outages
 from .provider import NAMESPACE
 from .request import Environ, Response
@@ -43,9 +44,8 @@ class _Application:
         self._gate = Gate(
             store.accounts, settings.server.anonymous, app_passwords=store.app_passwords, tokens=store.tokens
         )
-        self._dav = RequestServer(settings)
+        self._dav = RequestServer(settings, Glimpses(store.database.version))
         self._uploads = uploads.UploadServer(store, settings)
-        self._answers = Answers(store.database.version)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
         self._outages = Outages()
@@ -58,7 +58,7 @@ class _Application:
 
     def _response(self, environ: Environ) -> Response:
         try:
-            return self._answers.answer(environ, self._routed)
+            return self._repeatable(environ)
         except INTERNAL as refusal:
             self._log(refusal, environ)
             return refused(refusal, environ)
@@ -76,6 +76,12 @@ class _Application:
         if left_out is not None:
             more = f" (and {left_out} times more lately)" if left_out else ""
             log.error("%s %r: %s%s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal, more)
+
+    def _repeatable(self, environ: Environ) -> Response:
+        """Each request has its line in the log: where one is kept, the application sees every request."""
+        if access.isEnabledFor(logging.INFO):
+            return self._routed(environ)
+        return answered(environ, self._routed, self._store.database.version)
 
     def _routed(self, environ: Environ) -> Response:
         path = environ.get("PATH_INFO", "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import Refusal
 from davstore.bodies import Body, IncompleteBody
 from davstore.framing import Refused, Request, is_hopeless, parse
+from davstore.repeats import KEEP, LARGEST_REQUEST, METHODS, Asked
 from davstore.responses import Response, refusal
 from davstore.wire import Wire
 
@@ -37,13 +38,27 @@ class Step(Enum):
 class Conversation:
     """cheroot's ConnectionClass. `deadline` (monotonic seconds) is heeded while the selector has it."""
 
-    __slots__ = ("_body", "_environ", "_limits", "_linger_left", "_request", "_server", "_wire", "deadline", "socket")
+    __slots__ = (
+        "_address",
+        "_body",
+        "_environ",
+        "_limits",
+        "_linger_left",
+        "_request",
+        "_rest",
+        "_server",
+        "_wire",
+        "deadline",
+        "socket",
+    )
 
     def __init__(self, server: "Server", sock: "socket", makefile: Callable[..., Any] | None = None) -> None:
         self._server = server
         self._limits = server.limits
         self._wire = Wire(sock, server.limits.progress_seconds)
         self._environ: dict[str, Any] = {}
+        self._address = ""
+        self._rest = b""
         self._request: Request | None = None
         self._body: Body | None = None
         self._linger_left = 0
@@ -53,6 +68,7 @@ class Conversation:
     def introduce(self, environ: dict[str, Any]) -> None:
         """What every request of this connection has in its environ."""
         self._environ = environ
+        self._address = environ["REMOTE_ADDR"]
 
     def receive(self) -> Step:
         """Take in what has come, without waiting."""
@@ -111,7 +127,12 @@ class Conversation:
         return self._advance()
 
     def _advance(self) -> Step:
-        """See whether what was received is a request that a thread can answer without waiting for a slow client."""
+        """See whether what was received is a request that a thread can answer without waiting for a slow client.
+
+        One that was answered before is answered here and now, if the answer still holds.
+        """
+        if self._request is None and (answer := self._known()):
+            return self._repeat(answer)
         try:
             if self._request is None and not self._take_head():
                 return Step.WAIT
@@ -121,6 +142,22 @@ class Conversation:
             return Step.ANSWER
         self.deadline = monotonic() + self._limits.progress_seconds
         return Step.WAIT
+
+    def _known(self) -> bytes | None:
+        """The answer to what has come, taken as one whole request."""
+        if self._wire.pending > LARGEST_REQUEST or not self._server.ready:
+            return None
+        return self._server.repeats.find((self._wire.early(), self._address))
+
+    def _repeat(self, answer: bytes) -> Step:
+        """What a slow client does not take at once is left to a thread."""
+        self._wire.take(self._wire.pending)
+        self.deadline = monotonic() + self._limits.idle_seconds
+        try:
+            self._rest = self._wire.offer(answer)
+        except OSError:
+            return Step.CLOSE
+        return Step.ANSWER if self._rest else Step.WAIT
 
     def _take_head(self) -> bool:
         wire = self._wire
@@ -144,18 +181,41 @@ class Conversation:
 
     def _answer(self) -> bool:
         """The application has answered, or the client has been told why not. True when the connection can go on."""
+        if self._rest:
+            return self._send_rest()
         request, body = self._request, self._body
         assert request is not None
         assert body is not None
         self._request = self._body = None
         response = Response(request, self._wire, body, self._server)
         request.environ["wsgi.input"] = body
+        asked = self._asked(request, body)
+        if asked:
+            request.environ[KEEP] = response.keep
         try:
             self._run_application(request, response)
+            if asked and response.holds and response.keep_alive:
+                self._server.repeats.keep(asked, response.second, response.copy, response.holds)
         except Exception as error:
             self._explain(error, request, response, body)
             return False
+        finally:
+            response.forget()
         return self._settle(response, body)
+
+    def _send_rest(self) -> bool:
+        rest, self._rest = self._rest, b""
+        try:
+            self._wire.send(rest)
+        except OSError:
+            return False
+        return True
+
+    def _asked(self, request: Request, body: Body) -> Asked | None:
+        """The whole request, if it is one that may come again."""
+        if request.method not in METHODS or body.awaits_continue or not body.is_at_hand:
+            return None
+        return request.head + self._wire.peek(body.length or 0), self._address
 
     def _run_application(self, request: Request, response: Response) -> None:
         result = self._server.application(request.environ, response.start)

@@ -1,6 +1,7 @@
 """Times as HTTP and WebDAV write them, and back: whole seconds, UTC, in English whatever the locale."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -9,6 +10,8 @@ from core.model import SECOND, Instant, instant
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+DAY = 86_400
+"""Seconds."""
 
 
 def http_date(at: Instant) -> str:
@@ -19,6 +22,14 @@ def http_date(at: Instant) -> str:
 def iso_date(at: Instant) -> str:
     """An RFC 3339 time, as `creationdate` has it (RFC 4918, section 15.1)."""
     return _iso_date(at // SECOND)
+
+
+def http_dates(times: Iterable[Instant]) -> list[str]:
+    return [_http_date(at // SECOND) for at in times]
+
+
+def iso_dates(times: Iterable[Instant]) -> list[str]:
+    return [_iso_date(at // SECOND) for at in times]
 
 
 def parsed(text: str) -> Instant | None:
@@ -41,11 +52,27 @@ def iso_parsed(text: str) -> Instant | None:
 
 @lru_cache(4096)
 def _http_date(seconds: int) -> str:
-    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
-    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+    days, rest = divmod(seconds, DAY)
+    return f"{_http_day(days)} {_clock(rest)} GMT"
 
 
 @lru_cache(4096)
 def _iso_date(seconds: int) -> str:
-    year, month, day, hour, minute, second, _, _, _ = time.gmtime(seconds)
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+    days, rest = divmod(seconds, DAY)
+    return f"{_iso_day(days)}T{_clock(rest)}Z"
+
+
+@lru_cache(4096)
+def _http_day(days: int) -> str:
+    year, month, day, _, _, _, weekday, _, _ = time.gmtime(days * DAY)
+    return f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04}"
+
+
+@lru_cache(4096)
+def _iso_day(days: int) -> str:
+    year, month, day, *_ = time.gmtime(days * DAY)
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

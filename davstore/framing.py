@@ -11,8 +11,6 @@ from urllib.parse import unquote_to_bytes
 
 from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
-HEAD = "davstore.head"
-"""Where the environ has the head as it came."""
 FIELDS_MAX = 256
 LENGTH_MAX = (1 << 63) - 1
 KNOWN_NAMES_MAX = 1024
@@ -36,11 +34,12 @@ class Refused(Exception):
 
 
 class Request:
-    """A request head. `length` is the size of its body in bytes, None for a chunked one."""
+    """A request head, as it came and as it is read. `length` is the size of its body, None for a chunked one."""
 
     __slots__ = (
         "environ",
         "expects_continue",
+        "head",
         "hosts",
         "is_complete",
         "is_http10",
@@ -52,7 +51,7 @@ class Request:
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.environ = environ
-        self.method = self.target = b""
+        self.head = self.method = self.target = b""
         self.hosts = 0
         self.length: int | None = 0
         self.is_complete = self.is_http10 = self.expects_continue = False
@@ -82,8 +81,8 @@ def parse(head: bytes, environ: dict[str, Any]) -> Request:
     """The request that a whole head asks for, its fields added to `environ` (PEP 3333). Raises Refused."""
     if head.count(b"\n") > FIELDS_MAX:
         raise Refused("431 Request Header Fields Too Large", "too many fields")
-    environ[HEAD] = head
     request = Request(environ)
+    request.head = head
     _read_head(request, head)
     _read_request_line(request, head)
     _read_target(request)

@@ -1,11 +1,13 @@
-"""The URL path of the request as its answers repeat it."""
+"""URL paths in answers: that of the request as it was spelled, and the segments that its members add."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote
 
-from .request import Request
+from .request import UNQUOTED, Request
 
 PLAIN = re.compile(r"/[A-Za-z0-9\-._~!$'()*+,;=:@%/]*", re.ASCII)
+QUOTED = re.compile(rf"[^A-Za-z0-9{re.escape(UNQUOTED)}/]", re.ASCII)
 
 
 def spelled(request: Request, *, is_collection: bool) -> str:
@@ -15,3 +17,19 @@ def spelled(request: Request, *, is_collection: bool) -> str:
     theirs = raw.rstrip("/") + ("/" if ours.endswith("/") else "")
     is_same = unquote(theirs) == unquote(ours) and theirs.count("/") == ours.count("/")
     return theirs if is_same and PLAIN.fullmatch(theirs) else ours
+
+
+def segments(names: Sequence[str]) -> Sequence[str]:
+    """The names as segments of a path (RFC 3986, section 2.1), UTF-8 and percent-encoded where need be.
+
+    All at once: most names need nothing, and those of one folder need the same few characters.
+    """
+    joined = "/".join(names)
+    if not joined.isascii():
+        joined = joined.encode(errors="surrogateescape").decode("latin-1")
+    special = set(QUOTED.findall(joined))
+    if not special:
+        return names
+    for character in sorted(special, key=lambda each: each != "%"):
+        joined = joined.replace(character, f"%{ord(character):02X}")
+    return joined.split("/")

@@ -1,18 +1,21 @@
 """The live properties: what the server itself knows of a node (RFC 4918, section 15; RFC 4331; urn:davstore:).
 
-Each is written as its whole element, or None where the node has none.
+Each tells the values of a page of nodes at once, and the element around each value.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeGuard, TypeVar
 
 from core import paths
-from core.model import SECOND, Kind, Lock, Node, NodeId, Path, PropertyName, Removal, Scope, Version, Visibility
+from core.listings import Members
+from core.model import SECOND, Kind, Lock, Node, Path, PropertyName, Removal, Scope, Version, Visibility
 from core.pictures import Picture
 
 from . import xml
-from .dates import http_date, iso_date
+from .dates import http_dates, iso_date, iso_dates
+from .weaving import Piece
 from .xml import DAV
 
 DAVSTORE = "urn:davstore:"
@@ -20,11 +23,12 @@ APACHE = "http://apache.org/dav/props/"
 MICROSOFT = "urn:schemas-microsoft-com:"
 WIN32_MODIFIED = PropertyName(MICROSOFT, "Win32LastModifiedTime")
 EXECUTABLE = 0o111
-SHOWN = frozenset({Kind.COLLECTION, Kind.FILE})
-"""The kinds that HTTP shows; the others are for POSIX."""
 UNKNOWN_TYPE = "application/octet-stream"
+COLLECTION = Kind.COLLECTION.value
 
-Quota = Callable[[Path], tuple[int, int]]
+Values = Sequence[str | None] | str | None
+"""Of each node, None for those that have none; or of all of them alike."""
+Said = TypeVar("Said")
 
 
 class Href(Protocol):
@@ -35,17 +39,37 @@ class Href(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What was read about a page of nodes besides the nodes."""
+    """A page of nodes, and what can be asked besides."""
 
+    nodes: Members
     href: Href
-    quota: Quota
+    quota: Callable[[Path], tuple[int, int]]
     visibility: Callable[[Path], Visibility]
-    locks: Mapping[NodeId, tuple[Lock, ...]] = field(default_factory=dict[NodeId, tuple[Lock, ...]])
-    dead: Mapping[NodeId, Mapping[PropertyName, str]] = field(default_factory=dict[NodeId, Mapping[PropertyName, str]])
-    pictures: Mapping[NodeId, Picture] = field(default_factory=dict[NodeId, Picture])
 
 
-Property = Callable[[Node, Scene], str | None]
+@dataclass(frozen=True, slots=True)
+class Property:
+    """`reads` are what `values` looks at of `Scene.nodes`."""
+
+    start: str
+    values: Callable[[Scene], Values]
+    end: str
+    reads: frozenset[str]
+
+    def elements(self, values: Values) -> list[Piece]:
+        """The elements, with nothing where there is no value."""
+        if values is None:
+            return []
+        if isinstance(values, str):
+            return [self.start + values + self.end]
+        if are_all(values):
+            return [self.start, values, self.end]
+        return [["" if value is None else self.start + value + self.end for value in values]]
+
+
+def are_all(values: Sequence[str | None]) -> TypeGuard[Sequence[str]]:
+    """Every node has one."""
+    return all(values) or None not in values
 
 
 def media_type(node: Node) -> str:
@@ -53,52 +77,58 @@ def media_type(node: Node) -> str:
     return node.media_type or UNKNOWN_TYPE
 
 
-def creationdate(node: Node, scene: Scene) -> str | None:
-    return f"<D:creationdate>{iso_date(node.created)}</D:creationdate>"
+def _creationdate(scene: Scene) -> Values:
+    return iso_dates(scene.nodes.created)
 
 
-def displayname(node: Node, scene: Scene) -> str | None:
-    return f"<D:displayname>{xml.text(node.path[-1])}</D:displayname>" if node.path else None
+def _displayname(scene: Scene) -> Values:
+    """Of all but the root."""
+    names = xml.text("/".join(scene.nodes.name)).split("/")
+    return names if all(names) else None
 
 
-def getcontentlength(node: Node, scene: Scene) -> str | None:
-    return None if node.is_collection else f"<D:getcontentlength>{node.size}</D:getcontentlength>"
+def _getcontentlength(scene: Scene) -> Values:
+    return _of_files(scene, list(map(str, scene.nodes.size)))
 
 
-def getcontenttype(node: Node, scene: Scene) -> str | None:
-    return None if node.is_collection else f"<D:getcontenttype>{xml.text(media_type(node))}</D:getcontenttype>"
+def _getcontenttype(scene: Scene) -> Values:
+    types = scene.nodes.media_type
+    written = {each: xml.text(each or UNKNOWN_TYPE) for each in set(types)}
+    return _of_files(scene, [written[each] for each in types])
 
 
-def getetag(node: Node, scene: Scene) -> str | None:
-    return f'<D:getetag>"{node.etag}"</D:getetag>'
+def _getetag(scene: Scene) -> Values:
+    return scene.nodes.etag
 
 
-def getlastmodified(node: Node, scene: Scene) -> str | None:
-    return f"<D:getlastmodified>{http_date(node.modified)}</D:getlastmodified>"
+def _getlastmodified(scene: Scene) -> Values:
+    return http_dates(scene.nodes.modified)
 
 
-def resourcetype(node: Node, scene: Scene) -> str | None:
-    return "<D:resourcetype><D:collection/></D:resourcetype>" if node.is_collection else "<D:resourcetype/>"
+def _resourcetype(scene: Scene) -> Values:
+    return ["><D:collection/></D:resourcetype>" if kind == COLLECTION else "/>" for kind in scene.nodes.kind]
 
 
 SUPPORTED_LOCK = (
-    "<D:supportedlock>"
+    ">"
     "<D:lockentry><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"
     "<D:lockentry><D:lockscope><D:shared/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockentry>"
     "</D:supportedlock>"
 )
 
 
-def supportedlock(node: Node, scene: Scene) -> str | None:
-    return SUPPORTED_LOCK
-
-
-def lockdiscovery(node: Node, scene: Scene) -> str | None:
-    locks = scene.locks.get(node.id)
+def _lockdiscovery(scene: Scene) -> Values:
+    nodes, locks = scene.nodes, scene.nodes.locks
     if not locks:
-        return "<D:lockdiscovery/>"
-    active = "".join(activelock(lock, node.path, node.is_collection, scene.href) for lock in locks)
-    return f"<D:lockdiscovery>{active}</D:lockdiscovery>"
+        return "/>"
+    found = (locks.get(node, ()) for node in nodes.id)
+    return [_active(each, scene, n) if each else "/>" for n, each in enumerate(found)]
+
+
+def _active(locks: Sequence[Lock], scene: Scene, n: int) -> str:
+    is_collection = scene.nodes.kind[n] == COLLECTION
+    active = (activelock(lock, scene.nodes.path(n), is_collection, scene.href) for lock in locks)
+    return f">{''.join(active)}</D:lockdiscovery>"
 
 
 def activelock(lock: Lock, path: Path, is_collection: bool, href: Href) -> str:
@@ -114,131 +144,150 @@ def activelock(lock: Lock, path: Path, is_collection: bool, href: Href) -> str:
     )
 
 
-def quota_used_bytes(node: Node, scene: Scene) -> str | None:
-    if not node.is_collection:
-        return None
-    return f"<D:quota-used-bytes>{max(0, scene.quota(node.path)[0])}</D:quota-used-bytes>"
+def _quota(which: int, scene: Scene) -> Values:
+    nodes = scene.nodes
+    return [
+        str(max(0, scene.quota(nodes.path(n))[which])) if kind == COLLECTION else None
+        for n, kind in enumerate(nodes.kind)
+    ]
 
 
-def quota_available_bytes(node: Node, scene: Scene) -> str | None:
-    if not node.is_collection:
-        return None
-    return f"<D:quota-available-bytes>{max(0, scene.quota(node.path)[1])}</D:quota-available-bytes>"
+def _executable(scene: Scene) -> Values:
+    return _of_files(scene, ["T" if mode & EXECUTABLE else "F" for mode in scene.nodes.mode])
 
 
-def executable(node: Node, scene: Scene) -> str | None:
-    if node.is_collection:
-        return None
-    return f'<A:executable xmlns:A="{APACHE}">{"T" if node.mode & EXECUTABLE else "F"}</A:executable>'
+def _uid(scene: Scene) -> Values:
+    return scene.nodes.uid
 
 
-def uid(node: Node, scene: Scene) -> str | None:
-    return _own("uid", node.uid)
+def _object_uid(scene: Scene) -> Values:
+    return scene.nodes.object_uid
 
 
-def object_uid(node: Node, scene: Scene) -> str | None:
-    return _own("object-uid", node.object_uid) if node.object_uid else None
+def _sha256(scene: Scene) -> Values:
+    return scene.nodes.digest
 
 
-def sha256(node: Node, scene: Scene) -> str | None:
-    return _own("sha256", node.content.digest) if node.content else None
-
-
-def visibility(node: Node, scene: Scene) -> str | None:
+def _visibility(scene: Scene) -> Values:
     """The one in force, wherever on its path it was set."""
-    return _own("visibility", node.access.visibility if node.access else scene.visibility(node.path))
+    nodes = scene.nodes
+    if not nodes.access:
+        return scene.visibility(nodes.path(0))
+    return [access.visibility if access else scene.visibility(nodes.path(n)) for n, access in enumerate(nodes.access)]
 
 
-def expires(node: Node, scene: Scene) -> str | None:
+def _is_local(scene: Scene) -> Values:
+    if not scene.nodes.access:
+        return "true"
+    return ["true" if access is None or access.is_local else "false" for access in scene.nodes.access]
+
+
+def _expires(scene: Scene) -> Values:
     """When the file goes by itself; most have none."""
-    return None if node.expires is None else _own("expires", iso_date(node.expires))
+    times = scene.nodes.expires
+    is_alike = times.count(None) == len(times)
+    return None if is_alike else [None if at is None else iso_date(at) for at in times]
 
 
-def is_local(node: Node, scene: Scene) -> str | None:
-    return _own("is-local", "true" if node.access is None or node.access.is_local else "false")
+def _of_picture(told: Callable[[Picture, str], str | None], scene: Scene) -> Values:
+    nodes, pictures = scene.nodes, scene.nodes.pictures
+    if not pictures:
+        return None
+    found = ((pictures.get(node), uid) for node, uid in zip(nodes.id, nodes.uid, strict=True))
+    return [told(picture, uid) if picture else None for picture, uid in found]
 
 
-def width(node: Node, scene: Scene) -> str | None:
-    """Of a picture, in pixels, as it is displayed."""
-    picture = scene.pictures.get(node.id)
-    return _own("width", str(picture.width)) if picture and picture.width else None
+def _width(picture: Picture, uid: str) -> str | None:
+    """Pixels, as it is displayed."""
+    return str(picture.width) if picture.width else None
 
 
-def height(node: Node, scene: Scene) -> str | None:
-    picture = scene.pictures.get(node.id)
-    return _own("height", str(picture.height)) if picture and picture.height else None
+def _height(picture: Picture, uid: str) -> str | None:
+    return str(picture.height) if picture.height else None
 
 
-def thumbnail(node: Node, scene: Scene) -> str | None:
+def _thumbnail(picture: Picture, uid: str) -> str | None:
     """Where a picture's thumbnail is; none is told of what is not known to have one."""
-    picture = scene.pictures.get(node.id)
-    if picture is None or not picture.has_renditions:
+    if not picture.has_renditions:
         return None
-    return _own("thumbnail", f'<D:href xmlns:D="{DAV}">/assets/by-file-media-id/{node.uid}/thumbnail</D:href>')
+    return f'<D:href xmlns:D="{DAV}">/assets/by-file-media-id/{uid}/thumbnail</D:href>'
 
 
-def original_path(node: Node, scene: Scene) -> str | None:
-    return _own("original-path", xml.text(paths.text(node.past.path))) if isinstance(node.past, Removal) else None
+def _of_past(kind: type[Said], told: Callable[[Said], str | None], scene: Scene) -> Values:
+    past = scene.nodes.past
+    return [told(each) if isinstance(each, kind) else None for each in past] if past else None
 
 
-def deleted_by(node: Node, scene: Scene) -> str | None:
-    return _own("deleted-by", xml.text(node.past.by)) if isinstance(node.past, Removal) else None
+def _of_files(scene: Scene, values: Sequence[str]) -> Values:
+    kinds = scene.nodes.kind
+    if COLLECTION not in kinds:
+        return values
+    return [None if kind == COLLECTION else value for kind, value in zip(kinds, values, strict=True)]
 
 
-def deleted_at(node: Node, scene: Scene) -> str | None:
-    return _own("deleted-at", iso_date(node.past.at)) if isinstance(node.past, Removal) else None
+def _dav(name: str, values: Callable[[Scene], Values], *reads: str) -> tuple[PropertyName, Property]:
+    return PropertyName(DAV, name), Property(f"<D:{name}>", values, f"</D:{name}>", frozenset(reads))
 
 
-def until(node: Node, scene: Scene) -> str | None:
-    if not isinstance(node.past, Removal) or node.past.until is None:
-        return None
-    return _own("until", iso_date(node.past.until))
+def _dav_whole(name: str, values: Callable[[Scene], Values], *reads: str) -> tuple[PropertyName, Property]:
+    """The values begin where the element's name ends, and end with it."""
+    return PropertyName(DAV, name), Property(f"<D:{name}", values, "", frozenset(reads))
 
 
-def author(node: Node, scene: Scene) -> str | None:
-    return _own("author", xml.text(node.past.author)) if isinstance(node.past, Version) else None
+def _own(name: str, values: Callable[[Scene], Values], *reads: str) -> tuple[PropertyName, Property]:
+    start, end = f'<S:{name} xmlns:S="{DAVSTORE}">', f"</S:{name}>"
+    return PropertyName(DAVSTORE, name), Property(start, values, end, frozenset(reads))
 
 
-def replaced(node: Node, scene: Scene) -> str | None:
-    return _own("replaced", iso_date(node.past.replaced)) if isinstance(node.past, Version) else None
+def _picture(name: str, told: Callable[[Picture, str], str | None]) -> tuple[PropertyName, Property]:
+    return _own(name, partial(_of_picture, told), "pictures", "uid")
 
 
-def _own(name: str, value: str) -> str:
-    return f'<S:{name} xmlns:S="{DAVSTORE}">{value}</S:{name}>'
+def _removal(name: str, told: Callable[[Removal], str | None]) -> tuple[PropertyName, Property]:
+    return _own(name, partial(_of_past, Removal, told), "past")
 
 
-ALWAYS: Mapping[PropertyName, Property] = {
-    PropertyName(DAV, "resourcetype"): resourcetype,
-    PropertyName(DAV, "creationdate"): creationdate,
-    PropertyName(DAV, "getlastmodified"): getlastmodified,
-    PropertyName(DAV, "getcontentlength"): getcontentlength,
-    PropertyName(DAV, "getcontenttype"): getcontenttype,
-    PropertyName(DAV, "getetag"): getetag,
-    PropertyName(DAV, "displayname"): displayname,
-    PropertyName(DAV, "supportedlock"): supportedlock,
-    PropertyName(DAV, "lockdiscovery"): lockdiscovery,
-    PropertyName(DAVSTORE, "uid"): uid,
-    PropertyName(DAVSTORE, "object-uid"): object_uid,
-    PropertyName(DAVSTORE, "sha256"): sha256,
-    PropertyName(DAVSTORE, "visibility"): visibility,
-    PropertyName(DAVSTORE, "is-local"): is_local,
-    PropertyName(DAVSTORE, "expires"): expires,
-    PropertyName(DAVSTORE, "width"): width,
-    PropertyName(DAVSTORE, "height"): height,
-    PropertyName(DAVSTORE, "thumbnail"): thumbnail,
-}
+def _version(name: str, told: Callable[[Version], str | None]) -> tuple[PropertyName, Property]:
+    return _own(name, partial(_of_past, Version, told), "past")
+
+
+ALWAYS: Mapping[PropertyName, Property] = dict(
+    (
+        _dav_whole("resourcetype", _resourcetype),
+        _dav("creationdate", _creationdate, "created"),
+        _dav("getlastmodified", _getlastmodified, "modified"),
+        _dav("getcontentlength", _getcontentlength, "size"),
+        _dav("getcontenttype", _getcontenttype, "media_type"),
+        (
+            PropertyName(DAV, "getetag"),
+            Property('<D:getetag>"', _getetag, '"</D:getetag>', frozenset(("etag",))),
+        ),
+        _dav("displayname", _displayname),
+        _dav_whole("supportedlock", lambda scene: SUPPORTED_LOCK),
+        _dav_whole("lockdiscovery", _lockdiscovery, "locks"),
+        _own("uid", _uid, "uid"),
+        _own("object-uid", _object_uid, "object_uid"),
+        _own("sha256", _sha256, "digest"),
+        _own("visibility", _visibility, "access"),
+        _own("is-local", _is_local, "access"),
+        _own("expires", _expires, "expires"),
+        _picture("width", _width),
+        _picture("height", _height),
+        _picture("thumbnail", _thumbnail),
+    )
+)
 """What allprop tells."""
 
-OF_PICTURES = frozenset(PropertyName(DAVSTORE, name) for name in ("width", "height", "thumbnail"))
-
-PAST: Mapping[PropertyName, Property] = {
-    PropertyName(DAVSTORE, "original-path"): original_path,
-    PropertyName(DAVSTORE, "deleted-by"): deleted_by,
-    PropertyName(DAVSTORE, "deleted-at"): deleted_at,
-    PropertyName(DAVSTORE, "until"): until,
-    PropertyName(DAVSTORE, "author"): author,
-    PropertyName(DAVSTORE, "replaced"): replaced,
-}
+PAST: Mapping[PropertyName, Property] = dict(
+    (
+        _removal("original-path", lambda removal: xml.text(paths.text(removal.path))),
+        _removal("deleted-by", lambda removal: xml.text(removal.by)),
+        _removal("deleted-at", lambda removal: iso_date(removal.at)),
+        _removal("until", lambda removal: None if removal.until is None else iso_date(removal.until)),
+        _version("author", lambda version: xml.text(version.author)),
+        _version("replaced", lambda version: iso_date(version.replaced)),
+    )
+)
 """What only entries of the trash and versions have; allprop tells it in their views."""
 
 COMPACT: Mapping[PropertyName, Property] = {
@@ -255,8 +304,15 @@ COMPACT: Mapping[PropertyName, Property] = {
 LIVE: Mapping[PropertyName, Property] = {
     **ALWAYS,
     **PAST,
-    PropertyName(DAV, "quota-available-bytes"): quota_available_bytes,
-    PropertyName(DAV, "quota-used-bytes"): quota_used_bytes,
-    PropertyName(APACHE, "executable"): executable,
+    **dict(
+        (
+            _dav("quota-available-bytes", partial(_quota, 1)),
+            _dav("quota-used-bytes", partial(_quota, 0)),
+            (
+                PropertyName(APACHE, "executable"),
+                Property(f'<A:executable xmlns:A="{APACHE}">', _executable, "</A:executable>", frozenset(("mode",))),
+            ),
+        )
+    ),
 }
 """All of them: these are protected but for the few that `proppatch` knows to set."""

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from itertools import chain
 from urllib.parse import quote
 
+from core.listings import SHOWN
 from core.model import Node
 
 from . import streaming
 from .dates import http_date, iso_date
-from .live import SHOWN
 from .request import UNQUOTED, Headers, Request, Response
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -94,12 +94,16 @@ class ThreadPool:
             self._crowded.clear()
             done = self._done
             sleep(STUCK_SECONDS)
-            waiting = self._queue.qsize()
             if done == self._done:
-                for _ in range(min(waiting, self.max - len(self._threads))):
+                for _ in range(self._missing):
                     self._spawn()
-            if waiting:
+            if self._missing:
                 self._crowded.set()
+
+    @property
+    def _missing(self) -> int:
+        """How many conversations have no thread, nor one that has yet to begin."""
+        return min(self._busy, self.max) - len(self._threads)
 
     def _spawn(self) -> None:
         thread = Thread(target=self._work, name="davstore-worker", daemon=True)

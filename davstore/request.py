@@ -17,6 +17,8 @@ from core.namespace import Namespace
 from core.settings import Settings
 from core.views import View
 
+from .glimpses import Glimpses
+
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 
@@ -41,6 +43,7 @@ class Request:
     path: Path
     expect: Expect = ANYTHING
     view: View | None = None
+    glimpses: Glimpses | None = None
 
     @property
     def tree(self) -> Namespace | View:
@@ -81,15 +84,18 @@ class Request:
         return None if "HTTP_TRANSFER_ENCODING" in self.environ else 0
 
     def blocks(self) -> Iterator[bytes]:
-        """The body, at most 256 KiB at a time. Raises IncompleteContent where it ends before its declared length."""
+        """The body, at most 256 KiB at a time. Raises IncompleteContent where it ends before its declared length.
+
+        A block is the caller's alone: whoever drops it before asking for the next has one in memory, not two.
+        """
         body: BinaryIO = self.environ["wsgi.input"]
         missing = self.declared_length
         while missing is None or missing > 0:
-            block = body.read(BLOCK if missing is None else min(BLOCK, missing))
-            if not block:
+            block = [body.read(BLOCK if missing is None else min(BLOCK, missing))]
+            if not block[0]:
                 break
-            missing = None if missing is None else missing - len(block)
-            yield block
+            missing = None if missing is None else missing - len(block[0])
+            yield block.pop()
         if missing:
             raise IncompleteContent(self.path, f"the body ended {missing} bytes early")
 
@@ -116,7 +122,7 @@ class Response:
     headers: Headers = field(default_factory=Headers)
     body: Iterable[bytes] = ()
     repeatable: bool = False
-    """The same request gets this very answer as long as nothing in the database changes; its body is a tuple."""
+    """The same request gets this very answer as long as nothing in the database changes. Its body is no file."""
 
     @property
     def line(self) -> str:

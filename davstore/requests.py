@@ -16,6 +16,7 @@ from core.settings import Settings
 from . import conditions, locking, propfind, proppatch, serving, views, writing
 from .addresses import decoded, resolved
 from .errors import allow
+from .glimpses import Glimpses
 from .provider import NAMESPACE, Provider
 from .request import Environ, Request, Response
 
@@ -52,9 +53,10 @@ WRITING = frozenset(("PUT", "PROPPATCH", "MKCOL", "LOCK", "UNLOCK"))
 class RequestServer(request_server.RequestServer):
     """WsgiDAV's request server with every method replaced. It refuses by raising, like the one it replaces."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, glimpses: Glimpses) -> None:
         super().__init__(Provider())
         self._settings = settings
+        self._glimpses = glimpses
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self.answer(environ)
@@ -82,7 +84,7 @@ class RequestServer(request_server.RequestServer):
             raise DAVError(HTTP_NOT_FOUND)
         proxies = self._settings.server.trusted_proxies
         expect = conditions.expectation(environ, path, lambda url: resolved(url, environ, proxies))
-        return Request(environ, namespace, self._settings, path, expect, view)
+        return Request(environ, namespace, self._settings, path, expect, view, self._glimpses)
 
 
 def _path_info(environ: Environ) -> bytes:

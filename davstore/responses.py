@@ -14,6 +14,7 @@ from typing import Protocol
 from davstore.bodies import Body
 from davstore.framing import Request
 from davstore.limits import Limits
+from davstore.repeats import LARGEST_ANSWER, Repeats
 from davstore.wire import Wire
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -38,6 +39,7 @@ class Host(Protocol):
 
     limits: Limits
     ready: bool
+    repeats: Repeats
 
 
 class FileWrapper:
@@ -75,23 +77,31 @@ class FileWrapper:
 
 
 class Response:
-    """One answer on its way out: `start` is the application's `start_response`, `deliver` takes what it returned."""
+    """One answer on its way out: `start` is the application's `start_response`, `deliver` takes what it returned.
+
+    `second` is that of its Date, and `holds` what makes it one that may be given again.
+    """
 
     __slots__ = (
         "_body",
         "_closes",
+        "_copied",
+        "_copy",
         "_excess",
         "_fields",
         "_host",
         "_is_bodiless",
         "_is_chunked",
+        "_is_gathered",
         "_left",
         "_request",
         "_status",
         "_wire",
+        "holds",
         "is_sent",
         "is_whole",
         "keep_alive",
+        "second",
     )
 
     def __init__(self, request: Request, wire: Wire, body: Body, host: Host) -> None:
@@ -104,6 +114,11 @@ class Response:
         self._left: int | None = None
         self._is_bodiless = self._is_chunked = False
         self._excess = 0
+        self._copy: list[bytes] = []
+        self._copied = 0
+        self._is_gathered = False
+        self.holds: Callable[[], bool] | None = None
+        self.second = 0
         self.is_sent = self.is_whole = False
         self.keep_alive = request.keep_alive
 
@@ -120,6 +135,23 @@ class Response:
         self._fields = self._collect(fields)
         self._is_bodiless = self._request.method == b"HEAD" or status.startswith(("204", "304"))
         return self.write
+
+    def keep(self, holds: Callable[[], bool]) -> None:
+        """The application says, before it starts the answer, that it may be given again while `holds()`."""
+        self.holds = holds
+
+    def forget(self) -> None:
+        """The answer is not kept. Repeating it is harmless."""
+        self.holds = None
+        self._copy = []
+        if self._is_gathered:
+            self._host.repeats.gathered()
+            self._is_gathered = False
+
+    @property
+    def copy(self) -> bytes:
+        """All that was sent of an answer to be kept."""
+        return b"".join(self._copy)
 
     def deliver(self, result: Iterable[bytes]) -> None:
         """The whole answer is with the kernel. Raises BrokenResponse when it is not what was declared."""
@@ -189,7 +221,9 @@ class Response:
             framing += "Connection: close\r\n"
         elif self._request.is_http10:
             framing += "Connection: keep-alive\r\n"
-        head = f"HTTP/1.1 {self._status}\r\nServer: davstore\r\nDate: {_date()}\r\n{self._fields}{framing}\r\n".encode(
+        self.second = int(time())
+        date = _date(self.second)
+        head = f"HTTP/1.1 {self._status}\r\nServer: davstore\r\nDate: {date}\r\n{self._fields}{framing}\r\n".encode(
             "latin-1"
         )
         self.is_sent = True
@@ -210,12 +244,24 @@ class Response:
         return "Transfer-Encoding: chunked\r\n"
 
     def _send(self, head: bytes, block: bytes) -> None:
+        if self.holds:
+            self._remember(head, block)
         if len(block) > ONE_SEND:
             if head:
                 self._wire.send(head, MSG_MORE)
             self._wire.send(block)
         elif head or block:
             self._wire.send(head + block)
+
+    def _remember(self, head: bytes, block: bytes) -> None:
+        """What is streamed is gathered for few clients at one time, since slow ones would hold it for long."""
+        if self._is_chunked and not self._is_gathered:
+            self._is_gathered = self._host.repeats.gather()
+        self._copied += len(head) + len(block)
+        if self._copied > LARGEST_ANSWER or self._is_chunked != self._is_gathered:
+            self.forget()
+        else:
+            self._copy += (head, block)
 
     def _send_file(self, fd: int, offset: int, length: int) -> None:
         declared = length if self._left is None else self._left
@@ -224,23 +270,18 @@ class Response:
         size = min(length, declared)
         if self._is_bodiless:
             self._wire.send(head)
-        elif size <= ONE_SEND:
-            data = os.pread(fd, size, offset)
-            self._wire.send(head + data)
-            self._left -= len(data)
         else:
-            self._wire.send(head, MSG_MORE)
-            self._left -= self._wire.send_file(fd, offset, size)
+            self._left -= self._wire.send_file(head, fd, offset, size)
 
     def _finish(self) -> None:
         if not self.is_sent:
             if not self._is_bodiless and self._left is None:
                 self._left = 0
-            self._wire.send(self._head())
+            self._send(self._head(), b"")
         if self._left and not self._is_bodiless:
             raise BrokenResponse(f"{self._left} bytes less than Content-Length")
         if self._is_chunked:
-            self._wire.send(b"0\r\n\r\n")
+            self._send(b"", b"0\r\n\r\n")
         self.is_whole = True
         if self._excess:
             raise BrokenResponse(f"{self._excess} bytes more than Content-Length")
@@ -250,7 +291,7 @@ def refusal(status: str) -> bytes:
     """A complete answer that ends the connection."""
     text = f"{status}\n"
     return (
-        f"HTTP/1.1 {status}\r\nServer: davstore\r\nDate: {_date()}\r\nContent-Type: text/plain\r\n"
+        f"HTTP/1.1 {status}\r\nServer: davstore\r\nDate: {_date(int(time()))}\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}"
     ).encode("latin-1")
 
@@ -275,9 +316,8 @@ def _lower_name(name: str) -> str:
 _dates: dict[int, str] = {}
 
 
-def _date() -> str:
+def _date(now: int) -> str:
     """The Date field's value, made once a second (RFC 9110, 6.6.1)."""
-    now = int(time())
     date = _dates.get(now)
     if date is None:
         _dates.clear()

@@ -32,11 +32,18 @@ WANTED_DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*(?:=\s*(\d+)\s*)?(?=,|;|$)", re
 
 def handle(request: Request) -> Response:
     """GET and HEAD of a path: a file's bytes, or a page that lists a collection. Raises NotFound."""
-    node = request.tree.node(request.path)
+    node = _asked_for(request)
     if node.is_collection:
         _evaluated(request, node)
         return pages.listing(request, node)
     return serve(request, node)
+
+
+def _asked_for(request: Request) -> Node:
+    """Files are mostly read again, or part by part."""
+    if request.glimpses and request.view is None:
+        return request.glimpses.node(request.namespace, request.path)
+    return request.tree.node(request.path)
 
 
 def serve(request: Request, node: Node, *, caching: str = REVALIDATE, is_foreign: bool = False) -> Response:

@@ -10,8 +10,11 @@ import socket
 import struct
 from contextlib import suppress
 
+from davstore import copying
+
 EARLY = 64 * 1024
 FILE_PIECE = 1 << 30
+SMALL = 64 * 1024
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _ABORT = struct.pack("ii", 1, 0)
 
@@ -19,7 +22,7 @@ _ABORT = struct.pack("ii", 1, 0)
 class Wire:
     """Bytes to and from one client. Not shared between threads, but for `cut` and `sever`."""
 
-    __slots__ = ("_at", "_buffer", "_scanned", "_socket", "_waits", "broken", "is_cut", "patience")
+    __slots__ = ("_at", "_buffer", "_is_near", "_scanned", "_socket", "_waits", "broken", "is_cut", "patience")
 
     def __init__(self, sock: socket.socket, patience: float) -> None:
         sock.setblocking(True)
@@ -33,6 +36,7 @@ class Wire:
         self._at = 0
         self._scanned = 0
         self._waits = 0.0
+        self._is_near: bool | None = None
 
     @property
     def pending(self) -> int:
@@ -54,6 +58,7 @@ class Wire:
             return self.take(size)
         if self.is_cut:
             raise EOFError("the server is stopping")
+        self._buffer, self._at = b"", 0
         self._wait_at_most(self.patience)
         data = self._socket.recv(size, socket.MSG_WAITALL)
         if not data:
@@ -106,6 +111,10 @@ class Wire:
         """The first bytes that came early; they stay."""
         return self._buffer[self._at : self._at + size]
 
+    def early(self) -> bytes:
+        """All that came early; it stays."""
+        return self._buffer[self._at :] if self._at else self._buffer
+
     def discard(self, scratch: bytearray) -> int:
         """Throw away what is there, without waiting; how much it was, 0 at the end of the stream."""
         self._buffer, self._at = b"", 0
@@ -122,13 +131,57 @@ class Wire:
             self.broken = True
             raise
 
+    def offer(self, data: bytes) -> bytes:
+        """What the kernel does not take without waiting is given back."""
+        try:
+            sent = self._socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return data
+        except OSError:
+            self.broken = True
+            raise
+        return b"" if sent == len(data) else data[sent:]
+
     def send_now(self, data: bytes) -> None:
         """As much as the kernel takes without waiting; what the client does not take is lost."""
         with suppress(OSError):
             self._socket.send(data, socket.MSG_DONTWAIT)
 
-    def send_file(self, fd: int, offset: int, size: int) -> int:
-        """Bytes `offset` to `offset + size` of a file go out by sendfile; how many there were."""
+    def send_file(self, head: bytes, fd: int, offset: int, size: int) -> int:
+        """The head and `size` bytes of a file from `offset` on are with the kernel; how many of these there were."""
+        if self._is_near is None:
+            self._is_near = copying.is_near(self._socket)
+        piece = copying.borrow() if self._is_near or size <= SMALL else None
+        if piece is None:
+            self.send(head, socket.MSG_MORE)
+            return self._hand_over(fd, offset, size)
+        try:
+            return self._copy(head, fd, offset, size, piece)
+        finally:
+            copying.give_back(piece)
+
+    def _copy(self, head: bytes, fd: int, offset: int, size: int, piece: memoryview) -> int:
+        done = 0
+        while done < size and (got := os.preadv(fd, [piece[: size - done]], offset + done)):
+            self._send_both(head, piece[:got])
+            head = b""
+            done += got
+        if head:
+            self.send(head)
+        return done
+
+    def _send_both(self, head: bytes, data: memoryview) -> None:
+        try:
+            sent = self._socket.sendmsg([head, data]) if head else self._socket.send(data)
+        except OSError:
+            self.broken = True
+            raise
+        if sent < len(head):
+            self.send(head[sent:])
+        if sent < len(head) + len(data):
+            self.send(data[max(sent - len(head), 0) :])
+
+    def _hand_over(self, fd: int, offset: int, size: int) -> int:
         end = offset + size
         while offset < end:
             try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn
 
+from core.hashing import hash_on
 from davstore.connection import Application, Server
 from davstore.limits import Limits
 
@@ -221,6 +222,7 @@ class _Supervisor:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
         _end_with_parent(self._pid)
         if self._cpus:
+            hash_on(set(self._cpus))
             os.sched_setaffinity(0, {self._cpus[(self._pid + place.number) % len(self._cpus)]})
         server = Server(self._socket, self._make_app(), self._limits, multiprocess=self._workers > 1)
         signal.signal(signal.SIGTERM, lambda *_: server.leave())

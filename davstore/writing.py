@@ -33,6 +33,7 @@ def put(request: Request) -> Response:
     with namespace.stage(path, also=sorted({claim.algorithm for claim in announced} - {"sha256"})) as draft:
         for block in request.blocks():
             draft.write(block)
+            del block
         digests.verify(announced, draft.seal().digests)
         modified = _modified(request)
         media_type = request.header("Content-Type")

@@ -56,7 +56,7 @@ class LocalBlobs:
     def open(self, key: str) -> BinaryIO:
         with translated(self.root):
             try:
-                return open(self._file(key), "rb")
+                return open(f"{self.root}/{_proven(key)}", "rb")
             except (FileNotFoundError, NotADirectoryError):
                 self._still_there()
                 raise NotFound(key) from None
@@ -136,9 +136,7 @@ class LocalBlobs:
             raise StorageUnavailable(self.root, f"is not storage {self.name} any more; is its disk mounted?")
 
     def _file(self, key: str) -> Path:
-        if not is_key(key):
-            raise InvalidPath(key, "is not a blob's key")
-        return self.root / key
+        return self.root / _proven(key)
 
     def _copy(self, content: Sealed) -> DraftFile:
         copy = DraftFile(self.staging)
@@ -181,6 +179,13 @@ class LocalBlobs:
     def _sync(self, path: Path) -> None:
         if self._durable:
             sync(path)
+
+
+def _proven(key: str) -> str:
+    """The key. Raises InvalidPath for what is none."""
+    if not is_key(key):
+        raise InvalidPath(key, "is not a blob's key")
+    return key
 
 
 def _mkdir(directory: Path) -> bool:

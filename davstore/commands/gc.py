@@ -39,7 +39,7 @@ Retention = Annotated[
         help="Let go what was condemned longer ago than this; without it as each bucket's policy says. 0s is safe.",
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Condemn even more than half of a bucket with host tables.")]
+Force = Annotated[bool, typer.Option("--force", help="Condemn even what the breaker would stop.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Decide alike, and change nothing.")]
 
 

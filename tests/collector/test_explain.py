@@ -4,11 +4,12 @@ import pytest
 from sqlalchemy import insert
 
 from core.errors import NotFound
-from core.model import SECOND
+from core.model import SECOND, Instant, moment
 from core.schema import objects, renditions
 from core.store import Store
 from tests.collector import life
 from tests.collector.life import DAY, PHOTO
+from tests.parts import stores
 
 
 def test_every_reference_is_named(store: Store):
@@ -37,12 +38,45 @@ def test_every_reference_is_named(store: Store):
     *named, hold = sorted(told.references, key=lambda each: each.startswith("hold"))
     assert set(named) == {
         "file /files/one.txt",
-        f"file /files/two.txt in the trash ({entry.uid})",
+        f"file /files/two.txt in the trash until {_told(entry.until)} (`davstore trash restore {entry.uid}`)",
         f"version {version.uid} of /files/three.txt",
         "rendition small",
     }
     assert hold.startswith("hold until ")
     assert hold.endswith(" UTC: a test wants it")
+
+
+def _told(at: Instant | None) -> str:
+    assert at is not None
+    return f"{moment(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def test_a_path_that_was_deleted_leads_to_what_is_in_the_trash(store: Store):
+    ann = life.as_ann(store)
+    ann.make_collection(("files", "folder"))
+    stores.put(ann, ("files", "folder", "one.txt"), PHOTO)
+    stores.put(ann, ("files", "folder", "two.txt"), PHOTO * 2)
+    ann.delete(("files", "folder"))
+    life.put(store, "folder", PHOTO * 3)
+    ann.delete(("files", "folder"))
+    expected = {"/files/folder/one.txt": len(PHOTO), "/files/folder/two.txt": 2 * len(PHOTO)}
+
+    assert {path: [told.size for told in store.explain(path)] for path in expected} == {
+        path: [size] for path, size in expected.items()
+    }
+    (file,) = store.explain("/files/folder")
+    assert (file.size, file.state) == (3 * len(PHOTO), "live")
+    assert "in the trash until" in file.references[0]
+    with pytest.raises(NotFound, match="not in the trash"):
+        store.explain("/files/folder/three.txt")
+
+
+def test_a_files_uid_leads_to_its_content(store: Store):
+    path = life.put(store, "one.txt")
+
+    (told,) = store.explain(life.as_ann(store).node(path).uid)
+
+    assert told.references == ("file /files/one.txt",)
 
 
 def test_what_was_condemned_says_until_when_it_can_come_back(store: Store):

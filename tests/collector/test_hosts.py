@@ -243,6 +243,18 @@ def test_the_breaker_lets_half_a_bucket_go(open_store: OpenStore, host: Host):
     assert life.run(store).condemned == CROWD // 2
 
 
+def test_the_breakers_share_is_configured(open_store: OpenStore, host: Host):
+    store = with_host(open_store)
+    _crowd(store, CROWD)
+
+    def told(breaker: float) -> int:
+        chosen = store.settings.collector.model_copy(update={"breaker": breaker})
+        other = dataclasses.replace(store, settings=store.settings.model_copy(update={"collector": chosen}))
+        return other.collect_garbage(grace=0, dry_run=True).condemned
+
+    assert [told(share) for share in (0.0, 0.9, 1.0)] == [0, 0, CROWD]
+
+
 def test_the_breaker_minds_neither_small_buckets_nor_those_without_hosts(open_store: OpenStore, host: Host):
     store = with_host(open_store)
     _crowd(store, 1000)

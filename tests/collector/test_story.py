@@ -43,7 +43,7 @@ def test_photos_copied_in_twice_take_their_room_once_and_give_it_back_when_both_
 
     assert server.request("DELETE", "/files/holiday/").status == 204
     assert _let_go(davstore)["purged"] == 0
-    assert "kept by file /files/holiday/0.jpg in the trash (" in _explained(davstore, photos["0.jpg"])
+    assert "kept by file /files/holiday/0.jpg in the trash until " in _explained(davstore, photos["0.jpg"])
     _restore(server, "holiday")
     for name, photo in photos.items():
         assert server.request("GET", f"/files/holiday/{name}").body == photo

@@ -23,8 +23,8 @@ class Answer:
 class Peer:
     """A client's socket. Timeouts are errors: nothing here waits for longer than `patience` seconds."""
 
-    def __init__(self, port: int, patience: float = 10.0) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), patience)
+    def __init__(self, port: int, patience: float = 10.0, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), patience, (source, 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._early = b""
 

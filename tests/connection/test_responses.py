@@ -4,6 +4,7 @@ import email.utils
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import StorageUnavailable
+from davstore import copying
 from tests.connection.conftest import Site
 
 Start = Callable[..., Any]
@@ -311,6 +313,15 @@ def test_starting_twice_is_a_500(site: Callable[..., Site]) -> None:
     assert site(application).get().status == 500
 
 
+@pytest.fixture(params=["copied", "handed over", "handed over for want of memory"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How the bytes of files come to the client."""
+    if request.param == "handed over":
+        monkeypatch.setattr(copying, "is_near", lambda _: False)
+    if request.param == "handed over for want of memory":
+        monkeypatch.setattr(copying, "_free", deque())
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "file"
@@ -350,6 +361,7 @@ SPANS = {
 }
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", SPANS)
 def test_a_file_is_sent_from_where_to_where_it_says(site: Callable[..., Site], file: Path, name: str) -> None:
     fields, how, span = SPANS[name]
@@ -391,7 +403,8 @@ def test_a_pipe_is_read_in_blocks(site: Callable[..., Site]) -> None:
 
 
 @pytest.mark.expects_log("failed")
-@pytest.mark.parametrize("size", [1000, 3_000_000])
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("size", [0, 1000, 3_000_000])
 def test_a_file_shorter_than_declared_breaks_the_connection(
     site: Callable[..., Site], tmp_path: Path, size: int
 ) -> None:
@@ -404,6 +417,7 @@ def test_a_file_shorter_than_declared_breaks_the_connection(
 
 
 @pytest.mark.expects_log("failed")
+@pytest.mark.usefixtures("way")
 def test_a_file_cut_while_it_is_sent_breaks_the_connection(site: Callable[..., Site], tmp_path: Path) -> None:
     path = tmp_path / "cut"
     with path.open("wb") as handle:
@@ -439,3 +453,21 @@ def test_a_client_that_leaves_after_one_byte_disturbs_nobody(site: Callable[...,
     while len(os.listdir("/proc/self/fd")) > descriptors and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+def test_memory_for_copies_is_given_back_by_clients_that_stay_and_that_leave(
+    site: Callable[..., Site], file: Path
+) -> None:
+    running = site(serving(file))
+
+    for _ in range(2 * copying.AT_ONCE):
+        leaving, staying = running.connect(), running.connect()
+        leaving.send(GET)
+        leaving.read(1)
+        leaving.reset()
+        assert staying.ask(GET).body == file.read_bytes()
+
+    deadline = time.monotonic() + 5
+    while len(copying._free) < copying.AT_ONCE and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(copying._free) == copying.AT_ONCE

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from davstore import pool as pools
 from davstore.bodies import IncompleteBody
 from davstore.limits import Limits
 from tests.connection.conftest import Recorder, Site, echoed
@@ -106,6 +107,27 @@ def test_the_pool_grows_while_all_threads_are_busy_and_shrinks_again(site: Calla
         peer.send(b"x" * 100_000)
         assert peer.answer().status == 200
     wait_for(lambda: pool.size == 4)
+
+
+class Late(threading.Thread):
+    """A thread that a busy machine lets begin only after a while."""
+
+    def run(self) -> None:
+        time.sleep(0.1)
+        super().run()
+
+
+def test_threads_that_are_still_to_begin_are_counted(
+    site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "Thread", Late)
+    running = site(Recorder(), Limits(threads_min=1))
+    uploads = [running.connect() for _ in range(100)]
+    for peer in uploads:
+        peer.send(put(100_000))
+
+    wait_for(lambda: len(running.server.requests.running) == 100)
+    assert running.server.requests.size == 100
 
 
 def test_a_slow_upload_is_not_cut_while_it_moves(site: Callable[..., Site]) -> None:

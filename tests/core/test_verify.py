@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from core.errors import Corrupt
 from core.model import INLINE, LockRequest
@@ -56,6 +56,13 @@ def lock_in_the_trash(store: Store) -> None:
     execute(store, update(locks).values(node=select(trash.c.node).scalar_subquery()))
 
 
+def two_exclusive_locks(store: Store) -> None:
+    ann = store.namespace(stores.ANN)
+    ann.lock(FILE, LockRequest())
+    ann.lock(INNER, LockRequest())
+    execute(store, update(locks).values(node=select(func.min(nodes.c.id)).where(of_file).scalar_subquery()))
+
+
 of_file = nodes.c.object.is_not(None)
 in_trash = select(trash.c.node)
 parent_in_trash = names.c.parent.in_(in_trash)
@@ -103,6 +110,7 @@ DAMAGES: dict[str, tuple[Callable[[Store], None], str]] = {
         "I2",
     ),
     "a lock in the trash": (lock_in_the_trash, "I5"),
+    "two exclusive locks": (two_exclusive_locks, "I5"),
 }
 
 

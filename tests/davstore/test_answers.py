@@ -1,7 +1,7 @@
 """What is given again, and that nothing is which was changed, taken back or forbidden since."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
@@ -10,31 +10,42 @@ from core import store as stores
 from core.model import Caller, LockRequest
 from core.policy import BucketPolicy
 from core.store import Store
-from davstore.framing import HEAD
+from davstore import repeats, responses
+from tests.connection.conftest import Site
 from tests.davstore.client import Answer, Dav
 from tests.davstore.conftest import USERS
+from tests.davstore.transactions import transactions
 
 FILE = ("files", "a")
 PROPFIND = {"Depth": "0"}
 Change = Callable[[Store], object]
+Ask = Callable[..., Answer]
 
 
-def ask(client: Dav, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
-    """As our own server passes a request on: with its head as it came."""
-    head = repr((method, target, headers, client.credentials)).encode()
-    return Dav(client.application, client.credentials, {HEAD: head})(method, target, body, **(headers or {}))
+@pytest.fixture(autouse=True)
+def within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is given again after the second of its Date; here it does not end."""
+    monkeypatch.setattr(repeats, "time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr(responses, "time", lambda: 1_800_000_000.0)
 
 
-@contextmanager
-def transactions(store: Store) -> Iterator[list[object]]:
-    begun: list[object] = []
+@pytest.fixture
+def ask(alone: Dav) -> Iterator[Ask]:
+    """`ask(client, method, target, headers, body)`, of our own server over one connection."""
+    with Site(alone.application) as site:
+        peer = site.connect()
 
-    def note(connection: object) -> None:
-        begun.append(connection)
+        def asked(
+            client: Dav, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
+        ) -> Answer:
+            fields = {"Host": "h", "Content-Length": str(len(body)), **(headers or {})}
+            if client.credentials:
+                fields["Authorization"] = "Basic " + b64encode(":".join(client.credentials).encode()).decode()
+            head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {fields[name]}\r\n" for name in fields)
+            told = peer.ask(f"{head}\r\n".encode() + body, method)
+            return Answer(told.status, told.fields, told.body)
 
-    event.listen(store.database.engine, "begin", note)
-    yield begun
-    event.remove(store.database.engine, "begin", note)
+        yield asked
 
 
 @pytest.fixture(params=["this process", "another"])
@@ -59,7 +70,7 @@ def write(store: Store, content: bytes) -> None:
     ("method", "headers"), [("GET", {}), ("HEAD", {}), ("PROPFIND", PROPFIND), ("GET", {"If-None-Match": "*"})]
 )
 def test_the_same_request_is_answered_again_without_asking_the_database(
-    admin: Dav, opened: Store, method: str, headers: dict[str, str]
+    ask: Ask, admin: Dav, opened: Store, method: str, headers: dict[str, str]
 ) -> None:
     write(opened, b"content")
     first = ask(admin, method, "/files/a", headers)
@@ -73,13 +84,71 @@ def test_the_same_request_is_answered_again_without_asking_the_database(
 
 
 @pytest.mark.parametrize("method", ["GET", "PROPFIND"])
-def test_each_change_is_seen_by_the_next_request(admin: Dav, opened: Store, changer: Store, method: str) -> None:
+def test_each_change_is_seen_by_the_next_request(
+    ask: Ask, admin: Dav, opened: Store, changer: Store, method: str
+) -> None:
     for n in range(5):
         write(changer, b"content %d" % n)
         told = ask(admin, method, "/files/a", PROPFIND)
 
         etag = opened.namespace(Caller("admin", admin=True)).node(FILE).etag
         assert etag in (told.header("ETag") or told.body.decode())
+
+
+MEMBERS = 150
+"""Of a listing of more than two blocks."""
+LISTING = {"Depth": "1"}
+
+
+@pytest.fixture
+def long(opened: Store) -> Store:
+    tree = opened.namespace(Caller("admin", admin=True))
+    for n in range(MEMBERS):
+        tree.make_collection(("files", f"{n:03}"))
+    return opened
+
+
+def test_a_streamed_listing_is_given_again_without_asking_the_database(ask: Ask, admin: Dav, long: Store) -> None:
+    first = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        second = ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert len(first.hrefs) == 1 + MEMBERS
+    assert first.header("Content-Length") is None
+    assert (second.status, second.body) == (first.status, first.body)
+    assert begun == []
+
+
+def test_a_change_below_a_listing_is_seen_by_the_next_request(
+    ask: Ask, admin: Dav, long: Store, changer: Store
+) -> None:
+    ask(admin, "PROPFIND", "/files/", LISTING)
+    changer.namespace(Caller("admin", admin=True)).delete(("files", "007"))
+
+    assert len(ask(admin, "PROPFIND", "/files/", LISTING).hrefs) == MEMBERS
+
+
+@pytest.mark.parametrize("name", ["the password is another", "the user is gone"])
+def test_a_listing_is_not_given_to_who_lost_the_right(
+    ask: Ask, bob: Dav, long: Store, changer: Store, name: str
+) -> None:
+    revoke, status = REVOKED[name]
+    assert [ask(bob, "PROPFIND", "/files/", LISTING).status for _ in range(2)] == [207, 207]
+
+    revoke(changer)
+
+    assert ask(bob, "PROPFIND", "/files/", LISTING).status == status
+
+
+def test_a_listing_in_which_a_lock_is_told_is_made_each_time(ask: Ask, admin: Dav, long: Store) -> None:
+    long.namespace(Caller("admin", admin=True)).lock(("files", "149"), LockRequest())
+    ask(admin, "PROPFIND", "/files/", LISTING)
+
+    with transactions(long) as begun:
+        ask(admin, "PROPFIND", "/files/", LISTING)
+
+    assert begun
 
 
 REVOKED: dict[str, tuple[Change, int]] = {
@@ -94,7 +163,7 @@ REVOKED: dict[str, tuple[Change, int]] = {
 
 
 @pytest.mark.parametrize("name", REVOKED)
-def test_what_is_taken_back_is_not_given_again(bob: Dav, opened: Store, changer: Store, name: str) -> None:
+def test_what_is_taken_back_is_not_given_again(ask: Ask, bob: Dav, opened: Store, changer: Store, name: str) -> None:
     revoke, status = REVOKED[name]
     methods = ("GET", "HEAD", "PROPFIND")
     write(opened, b"content")
@@ -107,7 +176,7 @@ def test_what_is_taken_back_is_not_given_again(bob: Dav, opened: Store, changer:
 
 @pytest.mark.parametrize("name", REVOKED)
 def test_what_is_taken_back_while_an_answer_is_made_is_not_given_again(
-    bob: Dav, opened: Store, changer: Store, name: str
+    ask: Ask, bob: Dav, opened: Store, changer: Store, name: str
 ) -> None:
     """The change comes in after each of the reads that the answer is made of."""
     revoke, status = REVOKED[name]
@@ -127,7 +196,7 @@ def test_what_is_taken_back_while_an_answer_is_made_is_not_given_again(
     assert ask(bob, "GET", "/files/a").status == status
 
 
-def test_an_answer_is_for_the_one_who_asked(admin: Dav, alone: Dav, opened: Store) -> None:
+def test_an_answer_is_for_the_one_who_asked(ask: Ask, admin: Dav, alone: Dav, opened: Store) -> None:
     write(opened, b"content")
 
     assert ask(admin, "GET", "/files/a").status == 200
@@ -135,7 +204,9 @@ def test_an_answer_is_for_the_one_who_asked(admin: Dav, alone: Dav, opened: Stor
     assert ask(alone.signed_in("admin", USERS["bob"]), "GET", "/files/a").status == 401
 
 
-def test_a_bucket_that_becomes_private_is_so_for_the_next_request(admin: Dav, opened: Store, changer: Store) -> None:
+def test_a_bucket_that_becomes_private_is_so_for_the_next_request(
+    ask: Ask, admin: Dav, opened: Store, changer: Store
+) -> None:
     write(opened, b"content")
     told = ask(admin, "PROPFIND", "/files/a", PROPFIND)
     changer.change_bucket("files", BucketPolicy(visibility="public"))
@@ -150,7 +221,7 @@ def test_a_bucket_that_becomes_private_is_so_for_the_next_request(admin: Dav, op
         b"<D:propfind xmlns:D='DAV:'><D:allprop/><D:include><D:quota-used-bytes/></D:include></D:propfind>",
     ],
 )
-def test_what_a_disk_has_room_for_is_asked_each_time(admin: Dav, opened: Store, body: bytes) -> None:
+def test_what_a_disk_has_room_for_is_asked_each_time(ask: Ask, admin: Dav, opened: Store, body: bytes) -> None:
     ask(admin, "PROPFIND", "/files/", PROPFIND, body)
 
     with transactions(opened) as begun:
@@ -159,7 +230,7 @@ def test_what_a_disk_has_room_for_is_asked_each_time(admin: Dav, opened: Store, 
     assert begun
 
 
-def test_how_long_a_lock_lasts_is_told_as_it_is_now(admin: Dav, opened: Store) -> None:
+def test_how_long_a_lock_lasts_is_told_as_it_is_now(ask: Ask, admin: Dav, opened: Store) -> None:
     write(opened, b"content")
     opened.namespace(Caller("admin", admin=True)).lock(FILE, LockRequest())
     ask(admin, "PROPFIND", "/files/a", PROPFIND)
@@ -170,7 +241,7 @@ def test_how_long_a_lock_lasts_is_told_as_it_is_now(admin: Dav, opened: Store) -
     assert begun
 
 
-def test_requests_that_differ_in_their_bodies_alone_get_their_own_answers(admin: Dav, opened: Store) -> None:
+def test_requests_that_differ_in_their_bodies_alone_get_their_own_answers(ask: Ask, admin: Dav, opened: Store) -> None:
     write(opened, b"content")
     asked = b"<D:propfind xmlns:D='DAV:'><D:prop><D:%s/></D:prop></D:propfind>"
     first = ask(admin, "PROPFIND", "/files/a", PROPFIND, asked % b"getetag")

@@ -112,6 +112,14 @@ def test_a_lifetime_that_is_none_refuses_the_upload_and_says_what_would_be_one(d
     assert dav("GET", "/files/a").status == 404
 
 
+def test_an_upload_that_would_be_over_at_once_is_refused(dav: Dav) -> None:
+    answer = dav("PUT", "/files/a", b"content", **{"X-Delete-At": "5"})
+
+    assert answer.status == 400
+    assert "is over: 1970-01-01 00:00:05 UTC" in answer.body.decode()
+    assert dav("GET", "/files/a").status == 404
+
+
 def test_of_two_lifetimes_none_is_taken(dav: Dav) -> None:
     answer = dav("PUT", "/files/a", b"content", **{"X-Delete-After": "1", "X-Delete-At": "7253311777"})
 

@@ -24,10 +24,13 @@ PROPPATCH = (
     b'<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><c xmlns="urn:x">red</c></D:prop></D:set></D:propertyupdate>'
 )
 LARGE = bytes(range(256)) * 2000
+HUGE = bytes(range(256)) * 70_000
+"""Its end is written past the page cache."""
 OPERATIONS: Mapping[str, tuple[str, str, bytes, Mapping[str, str]]] = {
     "PUT of a small file": ("PUT", "/files/small", b"small", {}),
     "PUT of a large file": ("PUT", "/files/large", LARGE, {}),
     "PUT over a file": ("PUT", "/files/small", LARGE[1:], {}),
+    "PUT of a huge file": ("PUT", "/files/huge", HUGE, {}),
     "PUT of a known content": ("PUT", "/files/again", LARGE, {}),
     "MKCOL": ("MKCOL", "/files/collection", b"", {}),
     "COPY": ("COPY", "/files/large", b"", {"Destination": "/files/collection/copy"}),
@@ -37,7 +40,7 @@ OPERATIONS: Mapping[str, tuple[str, str, bytes, Mapping[str, str]]] = {
     "LOCK of nothing yet": ("LOCK", "/files/unmapped", LOCK, {}),
     "DELETE": ("DELETE", "/files/collection", b"", {}),
 }
-WITH_BLOB = ["PUT of a large file", "PUT over a file"]
+WITH_BLOB = ["PUT of a large file", "PUT over a file", "PUT of a huge file"]
 
 
 @dataclass(frozen=True)
