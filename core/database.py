@@ -62,6 +62,7 @@ VANISHING = {
 KEPT = 8
 LONGEST_LOG = 16_000
 """Pages of the write-ahead log after which a commit moves them to the file, if nobody else did (`wal.Checkpoints`)."""
+TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 SETTLING = (0.0, 0.1, 0.4, 1.5)
 """Seconds before each attempt to learn what became of a commit."""
 MISTAKES = {"SQLITE_ERROR", "SQLITE_MISUSE"}
@@ -173,6 +174,7 @@ class Database:
             pool_pre_ping=True,
             connect_args={"options": f"-c synchronous_commit={commit} -c TimeZone=UTC", **VANISHING},
         )
+        event.listen(self.engine, "connect", _note_history)
         reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._readers = Connections(reader)
         self._writers = Connections(self.engine.execution_options(isolation_level="READ COMMITTED"))
@@ -229,22 +231,26 @@ class Database:
     def _commit(self, connection: Connection, work: RootTransaction) -> None:
         """Where the connection breaks before the answer comes, PostgreSQL is asked what became of the transaction."""
         number = connection.scalar(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
+        history = connection.info["history"]
         try:
             work.commit()
         except BaseException as error:
             work.rollback()
             is_cut = isinstance(error, DBAPIError) and error.connection_invalidated
-            if number is None or not is_cut or not self._was_committed(number):
+            if number is None or not is_cut or not self._was_committed(number, history):
                 raise
 
-    def _was_committed(self, number: str) -> bool:
-        """False where it was not, and where nobody can say: the caller is told that it failed, and may try again."""
+    def _was_committed(self, number: str, history: str | None) -> bool:
+        """False where it was not, and where nobody can say: the caller is told that it failed, and may try again.
+
+        A standby that was promoted may give the number to a transaction of its own: that is another history.
+        """
         for pause in SETTLING:
             time.sleep(pause)
             with suppress(DBAPIError, PoolTimeout), self.engine.connect() as connection:
                 status = connection.scalar(text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number})
                 if status != "in progress":
-                    return status == "committed"
+                    return status == "committed" and connection.info["history"] == history
         return False
 
     def version(self) -> int | None:
@@ -297,6 +303,16 @@ class Connections:
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()
+
+
+def _note_history(connection: Any, record: Any) -> None:
+    """Which of the server's timelines the connection writes to, if it says so; promoting a standby begins a new one."""
+    from psycopg import Error  # only where there is PostgreSQL
+
+    record.info["history"] = None
+    with suppress(Error):
+        record.info["history"] = connection.execute(TIMELINE).fetchone()[0]
+    connection.rollback()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -21,7 +21,8 @@ from .errors import Corrupt, InvalidSetting, NotFound, Refusal, StorageUnavailab
 from .model import INLINE, Descriptor
 from .schema import objects as rows
 
-PAGE = 50
+PAGE, PAGE_BYTES = 50, 256 << 20
+"""The most that is copied before objects point to the copies: an interruption loses no more."""
 AT_ONCE = 4
 """Copies that are under way at the same time."""
 BLOCK = 256 * 1024
@@ -81,8 +82,19 @@ def _pages(database: Database, source: str) -> Iterator[list[AnyRow]]:
             found = list(tx.execute(page.where(rows.c.id > last)))
         if not found:
             return
-        yield found
-        last = found[-1].id
+        some = _some(found)
+        yield some
+        last = some[-1].id
+
+
+def _some(found: list[AnyRow]) -> list[AnyRow]:
+    """The first of them, at least one, as many as are of no more than PAGE_BYTES."""
+    size = 0
+    for count, row in enumerate(found):
+        size += row.size
+        if count and size > PAGE_BYTES:
+            return found[:count]
+    return found
 
 
 def _moved(

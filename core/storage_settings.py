@@ -75,8 +75,8 @@ class S3Storage(Section):
     addressing: Literal["auto", "path", "virtual"] = "auto"
     profile: OptionalText = None
     ca: Annotated[Path | None, BeforeValidator(_home), BeforeValidator(off_is_none)] = None
-    connect_timeout: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
-    read_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    connect_timeout: Duration = Field(default=timedelta(seconds=3), gt=timedelta(0))
+    read_timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
     retries: int = Field(default=2, ge=0, le=10)
     part_size: Annotated[Size, Field(ge=5 << 20, le=1 << 30)] = 8 << 20
     redirect: Literal["auto", "never", "always"] = "auto"

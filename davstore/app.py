@@ -6,7 +6,7 @@ from typing import Any
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
-from core.errors import Refusal
+from core.errors import Refusal, StorageUnavailable
 from core.settings import Settings
 from core.store import Store
 
@@ -17,6 +17,7 @@ from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
 from .glimpses import Glimpses
+from .outages import Outages
 from .provider import NAMESPACE
 from .request import Environ, Response
 from .requests import RequestServer
@@ -47,6 +48,7 @@ class _Application:
         self._uploads = uploads.UploadServer(store, settings)
         self._assets = AssetServer(store, settings)
         self._api = Api(store, settings)
+        self._outages = Outages()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         response = self._response(environ)
@@ -58,7 +60,7 @@ class _Application:
         try:
             return self._repeatable(environ)
         except INTERNAL as refusal:
-            log.error("%s %r: %s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal)
+            self._log(refusal, environ)
             return refused(refusal, environ)
         except (Refusal, DAVError) as refusal:
             return refused(refusal, environ)
@@ -67,6 +69,13 @@ class _Application:
         except Exception:
             log.exception("%s %r failed", environ["REQUEST_METHOD"], environ.get("PATH_INFO"))
             return broken(environ)
+
+    def _log(self, refusal: Refusal, environ: Environ) -> None:
+        """While a storage is away, its reason is said once in a while, and not for each request."""
+        left_out = self._outages.left_out(str(refusal)) if isinstance(refusal, StorageUnavailable) else 0
+        if left_out is not None:
+            more = f" (and {left_out} times more lately)" if left_out else ""
+            log.error("%s %r: %s%s", environ["REQUEST_METHOD"], environ.get("PATH_INFO"), refusal, more)
 
     def _repeatable(self, environ: Environ) -> Response:
         """Each request has its line in the log: where one is kept, the application sees every request."""

@@ -46,7 +46,9 @@ def redirect(request: Request, node: Node, headers: Headers, span: Span | None) 
     ttl = nanoseconds(storage.presign_ttl)
     store = request.namespace.contents.presigners[node.content.storage]
     link = sign(store, node.content.key, ttl, now, media_type(node), told["Content-Disposition"])
-    return _sent(request, link, told["Cache-Control"], now) if _is_safe(request, link.url) else None
+    if not _is_safe(request, link.url) or not request.namespace.contents.is_whole(node.content):
+        return None
+    return _sent(request, link, told["Cache-Control"], now)
 
 
 def _follows(request: Request, policy: Literal["auto", "never", "always"]) -> bool:

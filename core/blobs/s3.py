@@ -1,4 +1,4 @@
-"""Blobs as objects in a bucket of an S3 server. Nothing else knows boto3.
+"""Blobs as objects in a bucket of an S3 server.
 
 Bytes go and come with their SHA-256: a PUT carries it, each part of a multipart upload its own, and a reader hashes
 what passes. Servers differ: what one can do is tried on it once, and never assumed.
@@ -12,44 +12,29 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-
-import boto3
-from botocore import UNSIGNED
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.httpsession import URLLib3Session
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
+from time import monotonic
+from typing import Any, BinaryIO
 
 from ..errors import AlreadyExists, Corrupt, NotFound, Refusal, StorageUnavailable, Unusable
-from ..model import Instant, instant, moment
+from ..model import Instant, instant
 from ..staging import Sealed
 from ..storage_settings import S3Storage, place
+from .breaker import Breaker
 from .s3_check import Check
+from .s3_connection import Connection, code_of, translated
 from .s3_deletions import deleted
-from .s3_errors import Conflict, Misconfigured, Taken, refusal, unanswered
+from .s3_errors import Conflict, Misconfigured, Short, Taken, Unanswered
 from .s3_listing import listed
 from .s3_place import Place
 from .s3_uploads import Uploads
 from .store import Blob, Capability, is_key
 from .streamed import FIRST, Stream, StreamedReader
 
-if TYPE_CHECKING:
-    from botocore.credentials import ReadOnlyCredentials
-    from botocore.response import StreamingBody
-    from mypy_boto3_s3 import S3Client
-
 log = logging.getLogger(__name__)
 
 MARKER = ".davstore-storage"
-CONNECTIONS = 512
-"""Kept at most: as many as a worker has threads."""
-REGION = "us-east-1"
-OPENINGS = 2
-"""How often a small blob is asked for whose bytes are not those of its digest."""
+HASTE = 5.0
+"""Seconds within which a beginning that is short, or not that of its digest, is asked for once more."""
 CONFLICTS = 5
 
 
@@ -62,6 +47,8 @@ class S3Blobs:
         self.name = name
         self.staging = staging
         self._storage = storage
+        self._connection = Connection(storage)
+        self._breaker = Breaker(name)
         self._uid, self._new, self._is_proved = "", False, False
 
     def publish(self, key: str, content: Sealed) -> None:
@@ -80,12 +67,13 @@ class S3Blobs:
         """What is read from the first byte to the last is proved by the digest in the key. Raises Corrupt as well."""
         self._prove()
         digest = key.rpartition("/")[2].partition(".")[0]
-        for _ in range(OPENINGS):
-            size, beginning = self._beginning(key)
-            if len(beginning) < size or hashlib.sha256(beginning).hexdigest() == digest:
-                reader = StreamedReader(partial(self._range, key, size), size, beginning, digest)
-                return io.BufferedReader(reader, FIRST)
-        raise Corrupt(key, f"storage {self.name} gives other bytes")
+        started = monotonic()
+        try:
+            return self._opened(key, digest)
+        except (Corrupt, Short):
+            if monotonic() - started > HASTE:
+                raise
+            return self._opened(key, digest)
 
     def size(self, key: str) -> int | None:
         self._prove()
@@ -136,15 +124,8 @@ class S3Blobs:
         """See Presigner. With the credentials of a role the URL ends with them, and differs between processes."""
         carried = {"ResponseContentType": media_type, "ResponseContentDisposition": disposition}
         at = instant(datetime.now(UTC)) if signed_at is None else signed_at
-        with self._words(key):
-            url = self._unsigned.generate_presigned_url("get_object", Params=self._named(key) | carried)
-            credentials = self._session.get_credentials()
-            if credentials is None:
-                raise unanswered(self.name, "NoCredentialsError")
-            request = AWSRequest("GET", url)
-            region = self._at.client.meta.region_name
-            _QueryAuth(credentials.get_frozen_credentials(), region, seconds, at).add_auth(request)
-        return cast("str", request.url)
+        with translated(self.name, key):
+            return self._connection.signed(self._named(key) | carried, seconds, at)
 
     @property
     def place(self) -> Place:
@@ -153,50 +134,31 @@ class S3Blobs:
 
     @cached_property
     def _at(self) -> Place:
-        with self._words(""):
-            client = self._connected("s3v4")
-        return Place(self.name, client, self._storage.bucket, self._storage.prefix, self._words, _code)
+        with translated(self.name, ""):
+            client, patient = self._connection.client, self._connection.patient
+        return Place(self.name, client, patient, self._storage.bucket, self._storage.prefix, self._words, code_of)
 
     @cached_property
     def _uploads(self) -> Uploads:
         return Uploads(self._at, self._storage.part_size, (MARKER, self._mark()))
 
-    @cached_property
-    def _unsigned(self) -> "S3Client":
-        """Writes URLs, and never asks anything."""
-        return self._connected(UNSIGNED)
-
-    @cached_property
-    def _session(self) -> boto3.Session:
-        return boto3.Session(profile_name=self._storage.profile, region_name=self._storage.region)
-
-    def _connected(self, signature: object) -> "S3Client":
-        storage = self._storage
-        options: dict[str, Any] = {
-            "signature_version": signature,
-            "connect_timeout": storage.connect_timeout.total_seconds(),
-            "read_timeout": storage.read_timeout.total_seconds(),
-            "retries": {"total_max_attempts": storage.retries + 1, "mode": "standard"},
-            "max_pool_connections": CONNECTIONS,
-            "s3": {"addressing_style": storage.addressing},
-            "request_checksum_calculation": "when_required",
-            "response_checksum_validation": "when_required",
-        }
-        region = self._session.region_name or REGION
-        verify = str(storage.ca) if storage.ca else None
-        return self._session.client(  # pyright: ignore[reportUnknownMemberType] - the other services' types are missing
-            "s3", region_name=region, endpoint_url=storage.endpoint, verify=verify, config=Config(**options)
-        )
-
     @contextmanager
-    def _words(self, key: str) -> Generator[None]:
-        """Failures in our words: NotFound, Taken, Conflict, StorageFull, Misconfigured, StorageUnavailable."""
-        try:
-            yield
-        except ClientError as error:
-            raise refusal(self.name, key, _said(error)) from error
-        except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
-            raise unanswered(self.name, type(error).__name__) from error
+    def _words(self, key: str, *, goes_on: bool = False) -> Generator[None]:
+        """Failures in our words: NotFound, Taken, Conflict, StorageFull, Misconfigured, StorageUnavailable.
+
+        Raises StorageUnavailable at once while the server does not answer, unless it `goes_on` answering.
+        """
+        with self._breaker.passing(goes_on=goes_on):
+            try:
+                with translated(self.name, key):
+                    yield
+            except Unanswered:
+                self._breaker.failed()
+                raise
+            except (Refusal, Taken):
+                self._breaker.answered()
+                raise
+            self._breaker.answered()
 
     def _named(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._at.bucket, "Key": self._at.name(key)}
@@ -249,6 +211,12 @@ class S3Blobs:
             if hashlib.file_digest(file, "sha256").hexdigest() != content.digest:
                 raise AlreadyExists(key, "holds other bytes")
 
+    def _opened(self, key: str, digest: str) -> BinaryIO:
+        size, beginning = self._beginning(key)
+        if len(beginning) == size and hashlib.sha256(beginning).hexdigest() != digest:
+            raise Corrupt(key, f"storage {self.name} gives other bytes")
+        return io.BufferedReader(StreamedReader(partial(self._range, key, size), size, beginning, digest), FIRST)
+
     def _beginning(self, key: str) -> tuple[int, bytes]:
         """How long the blob is, and its first bytes. Raises NotFound."""
         try:
@@ -261,16 +229,17 @@ class S3Blobs:
             self._still_there()
             raise
         except StorageUnavailable as refused:
-            if _code(refused) in {"InvalidRange", "416"}:
+            if code_of(refused) in {"InvalidRange", "416"}:
                 return 0, b""
             raise
         if len(beginning) != min(size, FIRST):
-            raise StorageUnavailable(self.name, f"gave {len(beginning)} bytes of {key}, which has {size}")
+            raise Short(self.name, f"gave {len(beginning)} bytes of {key}, which has {size}")
         return size, beginning
 
     def _range(self, key: str, size: int, start: int, stop: int) -> Stream:
+        """For readers that have been let in: the storage may be crowded by now."""
         try:
-            with self._words(key):
+            with self._words(key, goes_on=True):
                 answer = self._at.client.get_object(**self._named(key), Range=f"bytes={start}-{stop - 1}")
         except NotFound:
             self._still_there()
@@ -278,20 +247,18 @@ class S3Blobs:
         if answer.get("ContentRange") != f"bytes {start}-{stop - 1}/{size}":
             answer["Body"].close()
             raise StorageUnavailable(self.name, f"gave another part of {key} than was asked for")
-        return _Body(answer["Body"], partial(self._words, key))
+        return _Body(answer["Body"], partial(self._words, key, goes_on=True))
 
     def _fetched(self, url: str) -> tuple[int, dict[str, str], bytes]:
         """What anybody gets who has the URL: status, headers, bytes."""
         with self._words(""):
-            verify: Any = str(self._storage.ca) if self._storage.ca else True
-            answer = URLLib3Session(verify=verify, timeout=10).send(AWSRequest("GET", url).prepare())
-            return answer.status_code, dict(answer.headers), answer.content
+            return self._connection.fetched(url)
 
 
 class _Body:
     """A range on its way. Failures come in our words."""
 
-    def __init__(self, body: "StreamingBody", words: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, body: Stream, words: Callable[[], AbstractContextManager[None]]) -> None:
         self._body = body
         self._words = words
 
@@ -303,29 +270,5 @@ class _Body:
         self._body.close()
 
 
-class _QueryAuth(S3SigV4QueryAuth):
-    """Signs a URL with a time that is given."""
-
-    def __init__(self, credentials: "ReadOnlyCredentials", region: str, seconds: int, at: Instant) -> None:
-        super().__init__(credentials, "s3", region, expires=seconds)
-        self._at = at
-
-    def add_auth(self, request: AWSRequest) -> None:
-        request.context["timestamp"] = moment(self._at).strftime("%Y%m%dT%H%M%SZ")
-        self._modify_request_before_signing(request)  # pyright: ignore
-        text = self.string_to_sign(request, self.canonical_request(request))
-        self._inject_signature_to_request(request, self.signature(text, request))  # pyright: ignore
-
-
 def _total(content_range: str) -> int:
     return int(content_range.rpartition("/")[2])
-
-
-def _said(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "an error")
-
-
-def _code(refused: BaseException) -> str:
-    """What the server said that made a refusal; "" where it said nothing."""
-    cause = refused.__cause__
-    return _said(cause) if isinstance(cause, ClientError) else ""

@@ -42,6 +42,14 @@ class Misconfigured(StorageUnavailable):
     """It lasts until somebody does something."""
 
 
+class Unanswered(StorageUnavailable):
+    """The server was silent, or the connection was not made or ended."""
+
+
+class Short(StorageUnavailable):
+    """The server gave fewer bytes than it has."""
+
+
 class Taken(Exception):
     """Something is at the key already."""
 
@@ -69,4 +77,4 @@ def unanswered(storage: str, kind: str) -> Refusal:
     """What a failure between us and the server means, by the name of its class."""
     if kind in CLIENT_WORDS:
         return Misconfigured(storage, CLIENT_WORDS[kind])
-    return StorageUnavailable(storage, f"the server does not answer ({kind})")
+    return Unanswered(storage, f"the server does not answer ({kind})")

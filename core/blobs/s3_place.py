@@ -14,6 +14,8 @@ class Place:
     storage: str
     """The storage's name, for refusals."""
     client: "S3Client"
+    patient: "S3Client"
+    """For what takes a server its time."""
     bucket: str
     prefix: str
     words: Callable[[str], AbstractContextManager[None]]

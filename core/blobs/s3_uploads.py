@@ -90,7 +90,7 @@ class Uploads:
                 blocks = enumerate(iter(partial(source.read, size), b""), 1)
                 parts = list(_few_at_once(partial(self._put_part, name, id_), blocks))
                 whole: CompletedMultipartUploadTypeDef = {"Parts": parts}
-                place.client.complete_multipart_upload(
+                place.patient.complete_multipart_upload(
                     Bucket=bucket, Key=name, UploadId=id_, MultipartUpload=whole, **self._condition()
                 )
         except BaseException:

@@ -1,12 +1,14 @@
 """A seekable file over ranges that arrive as streams: the blobs of a server.
 
 The first window is held in memory; beyond it the bytes pass through as they come, so the read-ahead is the socket's
-buffer. A range that breaks off is asked for again from where it broke, a bounded number of times. What is read from
-the first byte to the last is hashed, and the end is given only when the digest is the blob's (I1).
+buffer. A range that breaks off is asked for again from where it broke, a bounded number of times and for a bounded
+time. What is read from the first byte to the last is hashed, and the end is given only when the digest is the blob's
+(I1).
 """
 
 import hashlib
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import Corrupt, StorageUnavailable
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 FIRST = 256 << 10
 LARGEST = 64 << 20
 RESUMPTIONS = 3
+PATIENCE = 15.0
+"""Seconds without a byte after which nothing is asked for again."""
 
 
 class Stream(Protocol):
@@ -67,6 +71,7 @@ class StreamedReader(SeekableReader):
         super().close()
 
     def _streamed(self, position: int, size: int) -> bytes:
+        started = monotonic()
         while True:
             try:
                 if self._stream is None or self._reached != position:
@@ -78,7 +83,7 @@ class StreamedReader(SeekableReader):
             except StorageUnavailable:
                 self._drop()
                 self._resumed += 1
-                if self._resumed > RESUMPTIONS:
+                if self._resumed > RESUMPTIONS or monotonic() - started > PATIENCE:
                     raise
                 continue
             self._reached += len(found)

@@ -1,6 +1,7 @@
 """`davstore backup` and `davstore restore`: a copy of everything, taken while the server runs, and the way back."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.snapshots import Snapshot
 
 LOST = 1
+COPY = "./davstore-archive"
 
 Where = Annotated[str, typer.Argument(metavar="WHERE", help="A directory, or s3://BUCKET/PREFIX.")]
 Name = Annotated[
@@ -38,7 +40,7 @@ def backup(where: Where, json: Json = False, data: Data = None, config: Config =
     else:
         output.say(f"Snapshot {snapshot.name}: {snapshot.contents} contents of {output.size(snapshot.bytes)}, ")
         output.say(f"of which {saved.copied} of {output.size(saved.copied_bytes)} were new to {where}.")
-        output.say(f"Check it with: cd {where} && sha256sum --quiet -c snapshots/{snapshot.name}/SHA256SUMS")
+        output.say(f"Check it with: {_check(where, snapshot.name)}")
     _fail(snapshot.missing, "is lost or corrupt in the store and not in the backup; `davstore fsck --deep` tells more")
 
 
@@ -69,6 +71,17 @@ def restore(
         tables = result.snapshot.tables
         output.say(f"Restored {tables['nodes']} nodes in {tables['buckets']} buckets, as of {result.snapshot.name}.")
     _fail(result.lost, "has no bytes in the backup; an upload of the same content repairs it")
+
+
+def _check(where: str, snapshot: str) -> str:
+    """A command for a shell, which knows files only: what is on S3 is fetched first."""
+    directory, fetch = where, ""
+    if where.startswith("s3://"):
+        directory = COPY
+        endpoint = ' --s3-endpoint "$AWS_S3_ENDPOINT"' if os.environ.get("AWS_S3_ENDPOINT") else ""
+        there = shlex.quote(f":s3:{where.removeprefix('s3://')}")
+        fetch = f"rclone copy --s3-env-auth{endpoint} {there} {COPY} && "
+    return f"{fetch}cd {shlex.quote(directory)} && sha256sum --quiet -c snapshots/{snapshot}/SHA256SUMS"
 
 
 def _archive(where: str) -> "Archive":

@@ -49,7 +49,7 @@ def ls(json: Json = False, data: Data = None, config: Config = None) -> None:
 @app.command()
 def check(name: Name, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Try on the storage all that it needs to be able to do; exit code 1 says that something needed is missing."""
-    with opened(data, config) as store:
+    with opened(data, config, may_be_new=True) as store:
         found: list[Capability] = []
         for capability in store.check_storage(name):
             found.append(capability)

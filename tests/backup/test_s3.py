@@ -1,5 +1,7 @@
 """Backups that go to an S3 server, and come back from it."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tests.backup.test_backup import LARGE, digest, fill, taken, without_locks
 from tests.parts.commands import Davstore, printed
 from tests.parts.seaweedfs import REGION, SeaweedFS
 from tests.parts.stores import ANN, opened, put
+from tests.parts.tools import tool
 
 
 @pytest.fixture
@@ -70,6 +73,25 @@ def test_the_commands_take_an_s3_address(environ: dict[str, str], seaweedfs: Sea
 
     assert restored["snapshot"] == saved["snapshot"]
     assert printed(Davstore(tmp_path / "again")("fsck", "--deep", "--json"))["problems"] == []
+
+
+def test_the_command_that_is_told_checks_the_archive(environ: dict[str, str], seaweedfs: SeaweedFS, tmp_path: Path):
+    rclone, where = tool("rclone"), f"s3://{seaweedfs.bucket()}/backups"
+    store = opened(f"sqlite:///{tmp_path / 'data' / 'davstore.db'}", tmp_path / "data")
+    put(store.namespace(ANN), ("files", "a"), LARGE)
+    store.close()
+
+    told = Davstore(tmp_path / "data")("backup", where).stdout
+    command = told[told.index("rclone copy") :].replace("\n", " ")
+    shell = os.environ | {"PATH": f"{Path(rclone).parent}:/usr/bin:/bin", "RCLONE_CONFIG": ""}
+    checked = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=shell, capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stderr
+    assert len(list((tmp_path / "davstore-archive" / "blobs").rglob("*"))) > 0
+    for blob in (tmp_path / "davstore-archive" / "blobs").glob("*/*/*"):
+        blob.write_bytes(b"other bytes")
+    damaged = subprocess.run(["sh", "-c", command[command.index("cd ") :]], cwd=tmp_path, capture_output=True)
+    assert damaged.returncode != 0
 
 
 def test_credentials_that_are_wrong_are_refused_with_the_remedy(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from core.errors import StorageUnavailable
@@ -33,6 +34,40 @@ def store(cutter: Cutter, postgres_url: str, tmp_path: Path) -> Iterator[Store]:
     yield store
     assert store.verify(deep=True).problems == ()
     store.close()
+
+
+def spend(cluster: Cluster, name: str, transactions: int) -> None:
+    """So many transactions are committed there."""
+    with create_engine(cluster.url(name)).connect() as connection:
+        for _ in range(transactions):
+            connection.execute(text("SELECT txid_current()"))
+            connection.commit()
+    connection.engine.dispose()
+
+
+def test_what_a_promoted_standby_says_of_a_number_that_it_gave_anew_counts_for_nothing(tmp_path: Path):
+    """Both servers go on counting from the same number; only one of them has our transaction."""
+    with Cluster() as primary, Cutter(primary.port) as cutter:
+        name = primary.create()
+        through = make_url(primary.url(name)).set(port=cutter.port).render_as_string(hide_password=False)
+        store = opened(through, tmp_path / "data")
+        with primary.standby(synchronous=False) as standby:
+            standby.promote()
+            spend(standby, name, 200)
+
+            def fails_over(sent: bytes) -> bool:
+                if is_commit(sent):
+                    cutter.server = standby.port
+                return is_commit(sent)
+
+            cutter.cut_before(fails_over)
+
+            with pytest.raises(StorageUnavailable):
+                put(store.namespace(ANN), FILE, LARGE)
+
+            assert cutter.cuts == 1
+            assert store.namespace(ANN).find(FILE) is None
+            store.close()
 
 
 class Nth:

@@ -14,10 +14,11 @@ Moment = Callable[[bytes], bool]
 
 
 class Cutter:
-    """Listens on `port` and passes everything on, until a client sends what `cut_before` or `cut_after` waits for."""
+    """Listens on `port` and passes all on to `server`, until a client sends what `cut_before` or `cut_after` awaits."""
 
     def __init__(self, server: int) -> None:
-        self._server = server
+        self.server = server
+        """The port to which connections go from now on."""
         self._moment: Moment | None = None
         self._delivers = False
         self.cuts = 0
@@ -62,7 +63,7 @@ class Cutter:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection(("127.0.0.1", self._server))
+                    server = socket.create_connection(("127.0.0.1", self.server))
                 except ConnectionRefusedError:
                     client.close()
                     continue

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 BLOCK = 64 << 10
+PATIENCE = 20.0
 LARGE = 1 << 10
 """What is longer is a content, and no answer in XML."""
 
@@ -22,13 +23,18 @@ class Broken(Exception):
 
 
 class FaultyS3:
-    """Passes everything on while `fault` is ""; else "down", "slow", "503", "corrupt", "truncated" or "expired"."""
+    """Passes everything on while `fault` is ""; else what it is called.
+
+    "down" ends connections, "hang" answers nothing for as long as the fault lasts, "slow" answers late, "503" and
+    "expired" refuse; "corrupt" changes a bit, "truncated" ends and "stall" stops half way of every content.
+    """
 
     def __init__(self, upstream: str, tls: ssl.SSLContext | None = None) -> None:
         self.fault = ""
         self.delay = 0.2
         """Seconds that a slow server needs for an answer."""
         self.struck = 0
+        self.has_ended = False
         self._server = _Server(("127.0.0.1", 0), self._handler(urlsplit(upstream).netloc))
         self._scheme = "https" if tls else "http"
         if tls:
@@ -46,6 +52,7 @@ class FaultyS3:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.has_ended = True
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -67,7 +74,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Passing(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 20
+    timeout = PATIENCE
 
     def __init__(self, proxy: FaultyS3, upstream: str, *given: object) -> None:
         self._proxy = proxy
@@ -77,10 +84,13 @@ class _Passing(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         fault = self._proxy.fault
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if fault in {"down", "503", "expired", "slow"}:
+        if fault in {"down", "hang", "503", "expired", "slow"}:
             self._proxy.struck += 1
         match fault:
             case "down":
+                self.close_connection = True
+            case "hang":
+                self._wait_while("hang")
                 self.close_connection = True
             case "503":
                 self._refuse(503, "SlowDown")
@@ -96,6 +106,12 @@ class _Passing(BaseHTTPRequestHandler):
                     self._forward(body, fault)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815 - http.server's names
+
+    def _wait_while(self, fault: str) -> None:
+        """No longer than whoever asked."""
+        limit = time.monotonic() + PATIENCE
+        while self._proxy.fault == fault and not self._proxy.has_ended and time.monotonic() < limit:
+            time.sleep(0.02)
 
     def _refuse(self, status: int, code: str) -> None:
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>so it goes</Message></Error>".encode()
@@ -126,13 +142,14 @@ class _Passing(BaseHTTPRequestHandler):
             if name.lower() not in HOP:
                 self.send_header(name, value)
         self.end_headers()
-        spoilt = fault in {"corrupt", "truncated"} and self.command == "GET" and length > LARGE
+        spoilt = fault in {"corrupt", "truncated", "stall"} and self.command == "GET" and length > LARGE
         self._proxy.struck += spoilt
         sent = 0
         while block := answer.read(BLOCK):
             if spoilt and sent + len(block) > length // 2:
-                if fault == "truncated":
+                if fault in {"truncated", "stall"}:
                     self.wfile.write(block[: max(0, length // 2 - sent)])
+                    self._wait_while("stall")
                     self.close_connection = True
                     return
                 if sent <= length // 2:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 import psycopg
@@ -17,6 +19,9 @@ from psycopg import sql
 
 from tests.parts import processes
 from tests.parts.tools import tool
+
+if TYPE_CHECKING:
+    from typing import LiteralString
 
 PATIENCE = 30.0
 
@@ -62,6 +67,38 @@ class Cluster:
         self._process.wait(PATIENCE)
         processes.lasting.discard(self._process.pid)
         assert processes.ended(pids)
+
+    @contextmanager
+    def standby(self, *, synchronous: bool) -> "Iterator[Cluster]":
+        """Another server that follows this one, until it is promoted or this one ends; it has what was committed here
+        the moment that the client hears of it, where it is `synchronous`."""
+        standby = Cluster()
+        copy = [tool("pg_basebackup", "postgresql"), "-D", str(standby.root / "data"), "-h", "127.0.0.1", "-R"]
+        options = ["-p", str(self.port), "-U", "postgres", "--checkpoint=fast", "--no-sync", "-X", "stream"]
+        made = subprocess.run(
+            [*standby._as_user, *copy, *options], cwd=standby.root, capture_output=True, text=True, check=False
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        standby.start()
+        try:
+            if synchronous:
+                self._execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                self._execute("SELECT pg_reload_conf()")
+                self._wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1)
+            yield standby
+        finally:
+            standby.__exit__(None, None, None)
+
+    def promote(self) -> None:
+        """From now on it takes writes."""
+        self._execute("SELECT pg_promote()")
+
+    def _wait_for(self, statement: "LiteralString", value: object) -> None:
+        limit = time.monotonic() + PATIENCE
+        with self._connect() as connection:
+            while connection.execute(statement).fetchone() != (value,):
+                assert time.monotonic() < limit, (self.root / "log").read_text()
+                time.sleep(0.02)
 
     def create(self, template: str = "template0") -> str:
         """A fresh database's name; `template` is that of one to which nobody is connected."""

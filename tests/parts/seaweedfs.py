@@ -6,6 +6,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -125,6 +127,15 @@ class SeaweedFS:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(PATIENCE)
         processes.lasting.discard(self._process.pid)
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """It takes connections and requests, and answers none of them, until the end of the block."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _wait(self) -> None:
         client, limit = self.client, time.monotonic() + PATIENCE

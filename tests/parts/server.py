@@ -63,7 +63,7 @@ class DavServer:
     def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, env=environment(self._environ), stdout=log, stderr=log, start_new_session=True
+                self.command, env=environment(self._environ), cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
         try:
             self._wait_until_healthy()

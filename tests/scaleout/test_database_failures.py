@@ -76,14 +76,48 @@ def kill(cluster: Cluster, cutter: Cutter) -> None:
     cluster.start()
 
 
+@pytest.fixture
+def standby(cluster: Cluster) -> Iterator[Cluster]:
+    with cluster.standby(synchronous=True) as standby:
+        yield standby
+
+
+@pytest.fixture
+def of_two(cluster: Cluster, standby: Cluster, tmp_path: Path) -> Iterator[DavServer]:
+    """A server that knows both machines, as docs/scale-out.md says."""
+    name = cluster.create()
+    hosts = "&".join(f"host=127.0.0.1:{each.port}" for each in (cluster, standby))
+    url = f"postgresql+psycopg://postgres@/{name}?{hosts}&target_session_attrs=read-write"
+    environ = {"DAVSTORE_DATABASE__URL": url}
+    with DavServer(tmp_path / "data", "--workers", "2", environ=environ) as server:
+        server.expect_log("the database", "background jobs wait", "failed")
+        yield server
+        fsck(server.data, environ, "--deep")
+
+
+def test_a_standby_that_is_promoted_takes_over_under_load(of_two: DavServer, cluster: Cluster, standby: Cluster):
+    def fail_over() -> None:
+        cluster.kill9()
+        standby.promote()
+
+    try:
+        outlive(of_two, fail_over, "fail_over")
+    finally:
+        cluster.start()
+
+
 @pytest.mark.parametrize("strike", [cut_again_and_again, cut_in_the_middle_of_commits, restart, go_away, kill])
 def test_it_is_outlived_under_load(
     server: DavServer, cluster: Cluster, cutter: Cutter, strike: Callable[[Cluster, Cutter], None]
 ):
+    outlive(server, lambda: strike(cluster, cutter), strike.__name__)
+
+
+def outlive(server: DavServer, strike: Callable[[], None], name: str) -> None:
     pids = set(server.pids)
     with Load(server.port) as load:
         load.wait_for(AROUND)
-        strike(cluster, cutter)
+        strike()
         ended = time.monotonic()
         load.wait_for(1)
         recovered = time.monotonic() - ended
@@ -92,7 +126,7 @@ def test_it_is_outlived_under_load(
     with Drive(server.port) as drive:
         lost = [path for path, digest in load.written.items() if drive.digest(path) != digest]
     figures = f"{dict(load.statuses)}, {load.broken} broken off, {recovered:.1f} s to recover"
-    print(f"{strike.__name__}: {figures}, {len(lost)} lost, {len(load.wrong)} wrong")
+    print(f"{name}: {figures}, {len(lost)} lost, {len(load.wrong)} wrong")
     assert (lost, load.wrong) == ([], [])
     assert set(load.statuses) <= WHAT_CLIENTS_SEE
     assert load.unretried == 0

@@ -4,14 +4,16 @@ import http.client
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.parts.nginx import SECRET, Nginx
 from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
-from tests.serving.rows import FILES, MODIFIED
+from tests.serving import routes
+from tests.serving.routes import Address
+from tests.serving.rows import FILES, File
 
 OF_THE_CONNECTION = {"date", "server", "connection", "keep-alive"}
 HOST = "localhost"
@@ -86,6 +88,7 @@ class Drive:
     """The server's, with the credentials of its storages."""
     buckets: Sequence[str] = ("local", "rows", "inline", "s3")
     """One for each storage on which the contract holds."""
+    addresses: dict[tuple[str, str, str], Address] = field(default_factory=dict[tuple[str, str, str], Address])
 
     @property
     def blobs(self) -> Path:
@@ -107,9 +110,14 @@ class Drive:
         """Every bucket has every file."""
         for bucket in (*self.buckets, "brief"):
             for file in FILES:
-                headers = {"X-OC-Mtime": str(MODIFIED), "Content-Type": file.kind}
-                answer = self.server.request("PUT", f"/{bucket}/{file.url}", file.content, headers)
-                assert answer.status in {201, 204}, answer
+                routes.put(self.server, f"/{bucket}/{file.url}", file)
+
+    def address(self, route: str, bucket: str, file: File) -> Address:
+        """Where the file is shown by that kind of URL; made when it is asked for first."""
+        key = route, bucket, file.url
+        if key not in self.addresses:
+            self.addresses[key] = routes.ROUTES[route](self.server, bucket, file)
+        return self.addresses[key]
 
 
 def ask(url: str, method: str = "GET", sent: Mapping[str, str] | None = None, host: str = "") -> Answer:

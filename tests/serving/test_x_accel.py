@@ -1,5 +1,6 @@
 """X-Accel: nginx sends the bytes, and nobody but nginx hears of it."""
 
+import hashlib
 import http.client
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 
 from tests.parts.nginx import SECRET, Nginx
 from tests.parts.server import PASSWORD, USER, basic
-from tests.serving.drive import Drive, ask
+from tests.serving.drive import HOST, Drive, ask
 from tests.serving.rows import FILES, FILM, VIDEO
 
 INTERNAL = ("x-accel", "x-davstore", "x-sendfile", "x-amz")
@@ -26,6 +27,7 @@ TRICKS = (
     {"X-Accel-Redirect": "/-/blobs/local/", "X-Davstore-Url": "http://127.0.0.1/", "X-Davstore-Range": "bytes=0-1"},
     {"X-Accel-Buffering": "no", "X-Accel-Expires": "9", "X-Accel-Limit-Rate": "1"},
 )
+ALLOWED = {"Authorization": basic(USER, PASSWORD)}
 FILM_PATH = f"/local/{FILM.url}"
 
 
@@ -181,6 +183,22 @@ def test_a_storage_that_breaks_off_is_never_a_short_file(drive: Drive, tmp_path:
         pytest.raises((http.client.HTTPException, ConnectionError)),
     ):
         ask(f"{nginx.url}/s3/{FILM.url}")
+
+
+def test_a_storage_that_has_less_than_it_was_given_is_never_a_short_file(drive: Drive) -> None:
+    """nginx and redirected clients take the storage at its word."""
+    drive.server.expect_log("conversation: GET b'/s3/short.bin'", "gave another part", "its storage gave other bytes")
+    content = b"short" * 400_000
+    assert drive.server.request("PUT", "/s3/short.bin", content).status == 201
+    digest = hashlib.sha256(content).hexdigest()
+    listing = drive.seaweedfs.client.list_objects_v2(Bucket=drive.environ["AWS_S3_BUCKET"], Prefix="main/s3/")
+    (key,) = [key for each in listing.get("Contents", []) if digest in (key := each.get("Key", ""))]
+    drive.seaweedfs.client.put_object(Bucket=drive.environ["AWS_S3_BUCKET"], Key=key, Body=content[:-9])
+
+    for port, sent in ((drive.nginx.port, {}), (drive.server.port, {"User-Agent": "curl/7.88.1"})):
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            ask(f"http://127.0.0.1:{port}/s3/short.bin", sent={**sent, **ALLOWED}, host=f"{HOST}:{port}")
+    assert drive.server.request("DELETE", "/s3/short.bin").status == 204
 
 
 @pytest.mark.parametrize("mode", ["stream", "x-accel"])

@@ -24,16 +24,21 @@ NEEDED = [
 
 
 @pytest.fixture
-def davstore(tmp_path: Path, s3_storage: S3Storage, monkeypatch: pytest.MonkeyPatch) -> Davstore:
-    """An installation whose second storage is the S3 server's."""
+def configured(tmp_path: Path, s3_storage: S3Storage, monkeypatch: pytest.MonkeyPatch) -> Davstore:
+    """A configuration, and nothing else, whose second storage is the S3 server's."""
     config = tmp_path / "davstore.toml"
     config.write_text(
         f'[storages.s3main]\ntype = "s3"\nbucket = "{s3_storage.bucket}"\nendpoint = "{s3_storage.endpoint}"\n'
     )
     monkeypatch.setenv("DAVSTORE_CONFIG", str(config))
-    davstore = Davstore(tmp_path / "data")
-    assert davstore("bucket", "create", "media", "storage=s3main").exit_code == 0
-    return davstore
+    return Davstore(tmp_path / "data")
+
+
+@pytest.fixture
+def davstore(configured: Davstore) -> Davstore:
+    """An installation of it."""
+    assert configured("bucket", "create", "media", "storage=s3main").exit_code == 0
+    return configured
 
 
 def test_the_storages_are_listed_with_what_they_hold(davstore: Davstore, s3_storage: S3Storage) -> None:
@@ -95,6 +100,14 @@ def test_other_storages_are_checked_too(davstore: Davstore, storage: str) -> Non
     result = davstore("storage", "check", storage)
 
     assert result.exit_code == 0
+    assert {line[:9] for line in result.stdout.splitlines()} == {"yes      "}
+
+
+@pytest.mark.parametrize("storage", ["local", "s3main"])
+def test_storages_are_checked_before_the_first_start(configured: Davstore, storage: str) -> None:
+    result = configured("storage", "check", storage)
+
+    assert result.exit_code == 0, result.output
     assert {line[:9] for line in result.stdout.splitlines()} == {"yes      "}
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,12 +16,17 @@ import pytest
 from core.storage_settings import S3Storage
 from tests.parts.blobs import MIB, sample
 from tests.parts.faults import FaultyS3
+from tests.parts.nginx import SECRET, Nginx
 from tests.parts.scale import soak
 from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
 
-CALM, FAULT = soak(5, 50) / 10, soak(15, 200) / 10
-"""Seconds."""
+FAULTS = ["down", "hang", "slow", "503", "corrupt", "truncated", "stall", "expired"]
+TO_NGINX = ["truncated", "hang", "down", "slow", "503", "expired"][: soak(2, 6)]
+"""It takes a storage at its word, and waits until the test's patience is over where that stalls."""
+TO_TWO = ["hang", *FAULTS][: soak(1, 9)]
+CALM, FAULT, SILENCE = soak(5, 50) / 10, soak(15, 200) / 10, 2.0
+"""Seconds; the last is the server's patience."""
 CLIENTS = 4
 SIZES = (3_000, 300_000, 3 * MIB)
 RECOVERY = 20.0
@@ -36,6 +42,8 @@ class Load:
     """Clients that put and get on two storages, and what became of each request."""
 
     server: DavServer
+    port: int
+    """Of what clients see."""
     statuses: dict[Kind, Counter[str]] = field(default_factory=lambda: {"s3": Counter(), "local": Counter()})
     acknowledged: dict[str, bytes] = field(default_factory=dict[str, bytes])
     wrong: list[str] = field(default_factory=list[str])
@@ -61,7 +69,7 @@ class Load:
 
     def put(self, path: str, data: bytes) -> str:
         try:
-            status = self.server.request("PUT", path, data).status
+            status = self._front.request("PUT", path, data).status
         except (OSError, http.client.HTTPException):
             return "PUT broken"
         if status == 201:
@@ -73,7 +81,7 @@ class Load:
     def get(self, path: str) -> str:
         """Whatever counts as a whole answer has the right bytes."""
         try:
-            answer = self.server.request("GET", path)
+            answer = self._front.request("GET", path)
         except (OSError, http.client.HTTPException):
             return "GET broken"
         if answer.status == 200 and hashlib.sha256(answer.body).digest() != self.acknowledged[path]:
@@ -81,6 +89,12 @@ class Load:
         if answer.status == 503 and "Retry-After" not in answer.headers:
             self.wrong.append(f"{path}: 503 without Retry-After")
         return f"GET {answer.status}"
+
+    @property
+    def _front(self) -> DavServer:
+        front = copy(self.server)
+        front.port = self.port
+        return front
 
     def __enter__(self) -> "Load":
         self._threads = [threading.Thread(target=self.run, args=(n,)) for n in range(CLIENTS)]
@@ -105,6 +119,9 @@ def config(proxy: FaultyS3, s3_storage: S3Storage, tmp_path: Path) -> Path:
     config = tmp_path / "davstore.toml"
     config.write_text(
         f"""
+[server]
+delivery = "x-accel"
+accel_secret = "{SECRET}"
 [storages.s3main]
 type = "s3"
 bucket = "{s3_storage.bucket}"
@@ -127,10 +144,10 @@ def server(serve: Callable[..., DavServer], config: Path, seaweedfs: SeaweedFS) 
     return serve("--config", str(config), environ=seaweedfs.environ)
 
 
-def settled(server: DavServer) -> list[int]:
+def settled(server: DavServer, workers: int) -> list[int]:
     """The server's processes, once that of the jobs is there as well."""
     limit = time.monotonic() + server.patience
-    while len(server.pids) < 3 and time.monotonic() < limit:
+    while len(server.pids) < workers + 2 and time.monotonic() < limit:
         time.sleep(0.02)
     return server.pids
 
@@ -143,14 +160,37 @@ def until(is_so: Callable[[], bool], at_least: float = 0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("fault", ["down", "slow", "503", "corrupt", "truncated", "expired"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_failing_server_costs_answers_and_nothing_else(server: DavServer, proxy: FaultyS3, fault: str) -> None:
+    outlive(server, server.port, proxy, fault)
+
+
+@pytest.mark.parametrize("fault", TO_NGINX)
+def test_nor_does_it_cost_more_where_nginx_asks_it(
+    server: DavServer, proxy: FaultyS3, fault: str, tmp_path: Path
+) -> None:
+    brief = {"proxy_read_timeout 10s;": "proxy_read_timeout 2s;"}
+    with Nginx(tmp_path / "nginx", server.port, server.data / "blobs", brief) as nginx:
+        outlive(server, nginx.port, proxy, fault)
+        assert "GET /media/" in nginx.log_text()
+
+
+@pytest.mark.parametrize("fault", TO_TWO)
+def test_nor_does_it_where_workers_share_the_load(
+    serve: Callable[..., DavServer], config: Path, seaweedfs: SeaweedFS, proxy: FaultyS3, fault: str
+) -> None:
+    server = serve("--config", str(config), "--workers", "2", environ=seaweedfs.environ)
+    outlive(server, server.port, proxy, fault, workers=2)
+
+
+def outlive(server: DavServer, port: int, proxy: FaultyS3, fault: str, workers: int = 1) -> None:
+    """No answer is wrong, nothing acknowledged is lost, and what is elsewhere is not touched."""
     server.expect_log(EXPECTED)
-    pids = settled(server)
-    with Load(server) as load:
+    pids = settled(server, workers)
+    with Load(server, port) as load:
         until(lambda: len(load.succeeded) > 1, CALM)
         proxy.fault = fault
-        until(lambda: proxy.struck > 1, FAULT)
+        until(lambda: proxy.struck > 1, FAULT + SILENCE if fault in {"hang", "stall"} else FAULT)
         steady = server.request("PUT", "/files/steady", b"local"), server.request("GET", "/files/steady")
         proxy.fault, over = "", time.monotonic()
         until(lambda: any(at > over for at in load.succeeded))
@@ -159,7 +199,8 @@ def test_a_failing_server_costs_answers_and_nothing_else(server: DavServer, prox
 
     lost = [path for path in load.acknowledged if load.get(path) != "GET 200"]
     figures = {kind: dict(sorted(found.items())) for kind, found in load.statuses.items()}
-    print(f"{fault}: {figures}, struck {proxy.struck}, {len(load.acknowledged)} acknowledged, {recovered:.1f} s")
+    way = f"{workers} workers" if port == server.port else "nginx"
+    print(f"{fault}, {way}: {figures}, struck {proxy.struck}, {len(load.acknowledged)} acknowledged, {recovered:.1f} s")
     assert proxy.struck > 0
     assert (lost, load.wrong) == ([], [])
     assert recovered < RECOVERY

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
+from core import moving
 from core.blobs.local import LocalBlobs
 from core.errors import InvalidSetting, Refusal, StorageUnavailable
 from core.model import SECOND
@@ -86,6 +87,19 @@ def test_everything_of_a_storage_moves_and_the_old_blobs_go_when_they_are_due(st
     collect(store)
     assert (blobs(store, "local"), blobs(store, "second")) == (0, 120)
     assert {path: stores.content(ann, path) for path in contents} == contents
+
+
+def test_large_blobs_are_told_and_pointed_to_a_few_at_a_time(
+    store: Store, ann: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "PAGE_BYTES", 250)
+    for n, size in enumerate((100, 100, 100, 300, 40)):
+        stores.put(ann, ("files", f"{n}"), b"%d" % n * size)
+    told_of: list[Moved] = []
+
+    store.move_blobs("local", "second", told_of.append, HOUR)
+
+    assert [(step.moved, step.moved_bytes) for step in told_of] == [(0, 0), (2, 200), (3, 300), (4, 600), (5, 640)]
 
 
 @pytest.mark.parametrize("route", [("local", "rows", "local"), ("local", "rows", "second"), ("rows", "local", "rows")])

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 
 from core.storage_settings import S3Storage
 from tests.parts.blobs import MIB, sample
+from tests.parts.faults import FaultyS3
 from tests.parts.seaweedfs import SeaweedFS
-from tests.parts.server import ROOT, DavServer
+from tests.parts.server import ROOT, DavServer, environment
 
+MOVE = ("move-blobs", "--from", "local", "--to", "s3main", "--keep", "0s")
 SIZES = (100, 100_000, 2 * MIB)
 
 
@@ -42,7 +45,7 @@ def davstore(config: Path, seaweedfs: SeaweedFS) -> Callable[..., str]:
     def run(*words: str) -> str:
         command = [sys.executable, "-m", "davstore", "--config", str(config), *words]
         environ = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **seaweedfs.environ}
-        done = subprocess.run(command, env=environ, capture_output=True, text=True)
+        done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -112,4 +115,36 @@ def test_blobs_move_while_the_server_reads_and_writes_both(
     assert {path: hashlib.sha256(server.request("GET", path).body).digest() for path in known} == {
         path: hashlib.sha256(data).digest() for path, data in known.items()
     }
+    davstore("fsck", "--deep")
+
+
+def test_a_move_that_is_killed_goes_on_where_it_was_and_loses_nothing(
+    config: Path,
+    serve: Callable[..., DavServer],
+    davstore: Callable[..., str],
+    seaweedfs: SeaweedFS,
+) -> None:
+    server = serve("--config", str(config), environ=seaweedfs.environ)
+    known = {f"/media/{n}": sample(100_000, b"%d" % n) for n in range(140)}
+    for path, data in known.items():
+        assert server.request("PUT", path, data).status == 201
+
+    with FaultyS3(seaweedfs.endpoint) as slow:
+        slow.fault, slow.delay = "slow", 0.05
+        environ = {**seaweedfs.environ, "DAVSTORE_STORAGES__S3MAIN__ENDPOINT": slow.endpoint}
+        command = [sys.executable, "-m", "davstore", "--config", str(config), *MOVE]
+        moving = subprocess.Popen(command, env=environment(environ), cwd=ROOT, stdout=subprocess.DEVNULL)
+        while slow.struck < 80:
+            assert moving.poll() is None
+            time.sleep(0.01)
+        moving.kill()
+        moving.wait()
+    interrupted = used(davstore)
+    moved = json.loads(davstore(*MOVE, "--json"))
+
+    assert interrupted["local"] > 0
+    assert interrupted["s3main"] >= 50
+    assert interrupted["local"] + interrupted["s3main"] == len(known)
+    assert (moved["moved"], moved["left"], moved["failed"]) == (interrupted["local"], 0, [])
+    assert {path for path, data in known.items() if server.request("GET", path).body != data} == set()
     davstore("fsck", "--deep")

@@ -252,3 +252,23 @@ def test_a_server_is_trusted_by_its_own_authority(
         assert read(store, publish(store, sample(MIB))) == sample(MIB)
         with pytest.raises(Unusable, match="its certificate is not trusted; set the storage's ca"):
             s3_blobs(trusting.model_copy(update={"ca": None}), tmp_path)
+
+
+@pytest.mark.parametrize("size", [2_000, 3 * MIB])
+def test_a_beginning_that_comes_short_is_asked_for_once_more(
+    seaweedfs: SeaweedFS, s3_storage: S3Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    with FaultyS3(seaweedfs.endpoint) as proxy:
+        store = s3_blobs(s3_storage.model_copy(update={"endpoint": proxy.endpoint}), tmp_path)
+        key = publish(store, sample(size))
+        real = store._beginning
+        faults = iter(["truncated", ""])
+
+        def beginning(key: str) -> tuple[int, bytes]:
+            proxy.fault = next(faults)
+            return real(key)
+
+        monkeypatch.setattr(store, "_beginning", beginning)
+
+        assert read(store, key) == sample(size)
+        assert (proxy.struck, list(faults)) == (1, [])
