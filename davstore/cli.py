@@ -10,6 +10,7 @@ from core.errors import Refusal, Unusable
 
 from .commands import app_password, bucket, config, document, gc, lock, storage, trash, user, versions
 from .commands.backup import backup, restore
+from .commands.copying import import_
 from .commands.drafts import drafts
 from .commands.explain import explain
 from .commands.fsck import fsck
@@ -60,6 +61,7 @@ app.command()(fsck)
 app.command()(scrub)
 app.command()(sweep)
 app.command()(storage.move_blobs)
+app.command("import")(import_)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(config.app, name="config")
