@@ -86,7 +86,7 @@ def create(tx: Transaction, name: str, policy: BucketPolicy) -> Bucket:
 def change(tx: Transaction, name: str, policy: BucketPolicy) -> Bucket:
     """The bucket follows another policy from now on. Raises NotFound."""
     bucket = get(tx, name)
-    tx.execute(update(buckets).where(buckets.c.id == bucket.id).values(**columns(policy)))
+    tx.execute(update(buckets).where(buckets.c.id == bucket.id).values(**columns(policy), thinned=0))
     return get(tx, name)
 
 

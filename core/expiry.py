@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, union, update
 
-from . import buckets, forgetting, subtrees, tree
+from . import buckets, forgetting, progress, subtrees, tree
 from .batches import among
 from .database import Database, Query, Transaction
 from .model import Bucket, Caller, NodeId
@@ -49,15 +49,18 @@ def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
     """Versions beyond the bucket's number for each file, or older than its age, are gone.
 
     Files that have such versions are looked for in a snapshot, for which nobody waits; what goes is decided again under
-    the writer lock.
+    the writer lock. Too many has a file only if one is newer than the last look.
     """
     total = 0
+    with database.read() as tx:
+        seen = progress.thinned(tx, bucket)
+        newest = tx.scalar(select(func.max(versions.c.id)).where(versions.c.id > seen, _is_of(bucket)))
     while True:
         with database.read() as tx:
-            crowded = _crowded(bucket, tx.now - bucket.versions_age)
+            crowded = _crowded(bucket, tx.now - bucket.versions_age, seen)
             files: list[NodeId] = list(tx.execute(crowded.limit(BATCH)).scalars())
         if not files:
-            return total
+            break
         with database.write(bucket.id) as tx:
             rows = tx.execute(_surplus(tx, bucket, files)).all()
             tx.execute(delete(versions).where(among(tx, versions.c.id, [row.id for row in rows])))
@@ -65,13 +68,23 @@ def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
             tx.execute(update(objects).where(held).values(touched=tx.now))
         tempo.between()
         total += len(rows)
+    if newest is not None:
+        with database.write(bucket.id, durable=False) as tx:
+            progress.thin(tx, bucket, seen, newest)
+    return total
 
 
-def _crowded(bucket: Bucket, oldest: int) -> Query:
+def _crowded(bucket: Bucket, oldest: int, seen: int) -> Query:
     """Files of which a version is too many or too old."""
-    kept = select(versions.c.node).join(nodes, nodes.c.id == versions.c.node).where(nodes.c.bucket == bucket.id)
-    too_many, too_old = func.count() > bucket.keep_versions, func.min(versions.c.replaced) <= oldest
-    return kept.group_by(versions.c.node).having(or_(too_many, too_old))
+    each = versions.alias("each")
+    count = select(func.count()).where(each.c.node == versions.c.node).scalar_subquery()
+    too_many = select(versions.c.node).where(versions.c.id > seen, count > bucket.keep_versions, _is_of(bucket))
+    too_old = select(versions.c.node).where(versions.c.replaced <= oldest, _is_of(bucket))
+    return select(union(too_many, too_old).subquery().c.node)
+
+
+def _is_of(bucket: Bucket) -> ColumnElement[bool]:
+    return exists().where(nodes.c.id == versions.c.node, nodes.c.bucket == bucket.id)
 
 
 def _surplus(tx: Transaction, bucket: Bucket, files: Sequence[NodeId]) -> Query:

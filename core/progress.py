@@ -44,3 +44,13 @@ def advance(tx: Transaction, bucket: Bucket, to: int) -> None:
     """Touches of this transaction's time may still come: they are not decided on."""
     to = min(to, tx.now - 1)
     tx.execute(update(buckets).where(buckets.c.id == bucket.id, buckets.c.collected < to).values(collected=to))
+
+
+def thinned(tx: Transaction, bucket: Bucket) -> int:
+    """Versions up to this id are not too many for their files."""
+    return tx.scalar(select(buckets.c.thinned).where(buckets.c.id == bucket.id)) or 0
+
+
+def thin(tx: Transaction, bucket: Bucket, before: int, to: int) -> None:
+    """No more where somebody began again meanwhile: with another policy, or files that came from another bucket."""
+    tx.execute(update(buckets).where(buckets.c.id == bucket.id, buckets.c.thinned == before).values(thinned=to))

@@ -97,6 +97,13 @@ buckets = Table(
     Column(
         "walked", BigInteger, nullable=False, server_default="0", comment="when the collector began with every object"
     ),
+    Column(
+        "thinned",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="versions up to this id are not too many for their files",
+    ),
     Column("created", BigInteger, nullable=False),
     comment="top-level folders with their policy",
 )
@@ -226,6 +233,7 @@ versions = Table(
     Column("author", Text, nullable=False),
     Column("replaced", BigInteger, nullable=False, comment="when a newer content took its place"),
     Index("ix_versions_node", "node", "replaced"),
+    Index("ix_versions_replaced", "replaced"),
     Index("ix_versions_object", "object"),
     comment="older contents of files",
 )

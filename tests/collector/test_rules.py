@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from core import uids
 from core.database import Transaction
-from core.model import SECOND, Instant
+from core.model import SECOND, Instant, Path
 from core.policy import BucketPolicy, Versions
 from core.progress import AGAIN
 from core.references import Registry, Rule
@@ -457,6 +457,54 @@ def test_the_newest_versions_are_those_that_stay(open_store: OpenStore):
 
     kept = [version.size - len(PHOTO) for version in store.recovery(life.ADMIN).versions(path)]
     assert kept == [4, 3]
+
+
+def _rewrite(store: Store, path: Path, times: int) -> None:
+    for n in range(times + 1):
+        life.put(store, path[-1], PHOTO + b"!" * n, bucket=path[0])
+        life.change(store, nodes, rewritten=None)
+
+
+def _keeping(most: int) -> BucketPolicy:
+    return BucketPolicy(inline_below=stores.INLINE_BELOW, versions=Versions(keep=most))
+
+
+def test_a_policy_that_keeps_fewer_versions_counts_for_those_that_are_there(open_store: OpenStore):
+    store = open_store(files=_keeping(4))
+    path = ("files", "a.txt")
+    _rewrite(store, path, 4)
+    assert life.run(store).versions_expired == 0
+
+    store.change_bucket("files", _keeping(1))
+
+    assert life.run(store).versions_expired == 3
+    assert len(store.recovery(life.ADMIN).versions(path)) == 1
+
+
+def test_versions_that_come_from_another_bucket_are_held_to_the_policy_of_the_new_one(open_store: OpenStore):
+    store = open_store(files=_keeping(1), media=_keeping(4))
+    _rewrite(store, ("media", "a.txt"), 4)
+    _rewrite(store, ("files", "b.txt"), 1)
+    assert life.run(store).versions_expired == 0
+
+    life.as_ann(store).move(("media", "a.txt"), ("files", "a.txt"))
+
+    assert life.run(store).versions_expired == 3
+    assert len(store.recovery(life.ADMIN).versions(("files", "a.txt"))) == 1
+
+
+def test_versions_that_were_looked_at_count_when_one_more_comes(open_store: OpenStore):
+    store = open_store(files=_keeping(2))
+    path = ("files", "a.txt")
+    _rewrite(store, path, 2)
+    assert life.run(store).versions_expired == 0
+    _rewrite(store, ("files", "other.txt"), 1)
+    life.run(store)
+
+    life.put(store, path[-1], PHOTO * 2)
+
+    assert life.run(store).versions_expired == 1
+    assert len(store.recovery(life.ADMIN).versions(path)) == 2
 
 
 def test_old_versions_go_by_age(store: Store):
