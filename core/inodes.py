@@ -210,7 +210,10 @@ class Inodes:
 
     def blocks(self, inode: Inode) -> int | None:
         """Of 512 bytes, those that the blob takes where it is a file; None where it is none."""
+        assert inode.storage is not None
         try:
+            if self._contents.store(inode.storage).type != "local":
+                return None
             with self.open(inode) as content:
                 return os.fstat(content.fileno()).st_blocks
         except (OSError, Refusal):

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from core.blobs.cache import Held
+from core.blobs.cached import CachedReader
 from core.drafts import RandomDraft
 from core.errors import NotFound, Refusal
 from core.inode_rows import Inode
@@ -32,7 +34,7 @@ class Descriptor:
         os.close(self.number)
 
 
-Span = tuple[Descriptor, int, int]
+Span = tuple[Descriptor | Held, int, int]
 """Bytes of a file: its descriptor, the offset, how many at most."""
 Base = Descriptor | bytes | BinaryIO
 
@@ -233,9 +235,12 @@ class OpenFiles:
                     return descriptor, offset, size
                 case bytes() as data:
                     return data[offset : offset + size]
+                case CachedReader() as cached:
+                    pass
                 case content:
                     content.seek(offset)
                     return _read_fully(content, size)
+        return cached.span(offset, size)
 
     def write(self, file: OpenFile, block: Block, offset: int, *, append: bool = False) -> int:
         with file.lock:
@@ -258,7 +263,8 @@ class OpenFiles:
             if isinstance(found, bytes):
                 done = draft.write(found, offset)
             else:
-                done = draft.copy_from(found[0].number, start, min(length, COPIED), offset)
+                whole = isinstance(found[0], Descriptor)
+                done = draft.copy_from(found[0].number, start, min(length, COPIED) if whole else found[2], offset)
             self._wrote(target, draft)
             return done
 
