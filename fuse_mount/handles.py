@@ -11,7 +11,7 @@ from typing import BinaryIO
 from core.blobs.cache import Held
 from core.blobs.cached import CachedReader
 from core.drafts import RandomDraft
-from core.errors import NotFound, Refusal
+from core.errors import Corrupt, NotFound, Refusal
 from core.inode_rows import Inode
 from core.inodes import Inodes
 from core.model import Instant, PropertyName
@@ -227,6 +227,7 @@ class OpenFiles:
         return Descriptor(number)
 
     def read(self, file: OpenFile, size: int, offset: int) -> bytes | Span:
+        """Nobody waits with the file's lock for a storage that is far. Pages of wrong bytes go at the next `open`."""
         with file.lock:
             if file.draft is not None and file.draft_reader is None:
                 return file.draft.read(size, offset)
@@ -240,7 +241,11 @@ class OpenFiles:
                 case content:
                     content.seek(offset)
                     return _read_fully(content, size)
-        return cached.span(offset, size)
+        try:
+            return cached.span(offset, size)
+        except Corrupt:
+            self._cached.pop(file.number, None)
+            raise
 
     def write(self, file: OpenFile, block: Block, offset: int, *, append: bool = False) -> int:
         with file.lock:

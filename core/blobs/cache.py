@@ -29,7 +29,8 @@ Claimed = list[tuple[int, "Future[None]"]]
 class Held:
     """Some blocks of one blob, in a file that is open as long as somebody refers to it: replies under way can finish.
 
-    `bytes` is what they come to, kept by the cache.
+    `bytes` is what they come to, kept by the cache. What `is_wrong` is given to nobody any more: who asks again for the
+    end, as the kernel does, gets it no more than before.
     """
 
     def __init__(self, folder: Path, digest: str, size: int) -> None:
@@ -40,6 +41,7 @@ class Held:
             self.size = size
             os.truncate(self.number, size)
         self.bytes = 0
+        self.is_wrong = False
         self._folder = folder
         self._digest = digest
         self._lock, self._proving = Lock(), Lock()
@@ -53,7 +55,12 @@ class Held:
             os.close(self.number)
 
     def claim(self, blocks: Iterable[int]) -> tuple[Claimed, list["Future[None]"]]:
-        """Of those that are missing, the ones to fetch now, and the ones that somebody else is fetching."""
+        """Of those that are missing, the ones to fetch now, and the ones that somebody else is fetching.
+
+        Raises Corrupt.
+        """
+        if self.is_wrong:
+            raise Corrupt(self._digest, "its storage gave other bytes")
         with self._lock:
             missing = [n for n in blocks if n not in self._present]
             others = [self._fetching[n] for n in missing if n in self._fetching]

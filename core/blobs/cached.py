@@ -33,9 +33,11 @@ class Cached:
 
     def open(self, key: str) -> "CachedReader":
         """The storage is asked only for what is not held. Raises Corrupt as well, instead of a whole blob's last block,
-        where the bytes are not those of the digest in the key."""
+        where the bytes are not those of the digest in the key; who opens it then begins anew."""
         held = self._cache.find(f"{self.name}/{key}")
-        if held:
+        if held and held.is_wrong:
+            self._cache.drop(f"{self.name}/{key}")
+        elif held:
             return CachedReader(_Reading(self._store, key, self._cache, held.size, []))
         source = self._store.open(key)
         return CachedReader(_Reading(self._store, key, self._cache, source.seek(0, os.SEEK_END), [source]))
@@ -117,8 +119,7 @@ class _Reading:
                 self._cache.reserve(self._name, held, len(data))
                 held.put(n, data)
         except BaseException as error:
-            if isinstance(error, Corrupt):
-                self._cache.drop(self._name)
+            held.is_wrong = held.is_wrong or isinstance(error, Corrupt)
             held.give_up(claimed, error)
             raise
         self._sources.append(source)

@@ -225,11 +225,12 @@ def test_the_end_of_other_bytes_is_never_given(far: Telling, cached: Cached):
     for n in (2, 0, 3):
         span(reader, n * BLOCK, BLOCK)
 
-    with pytest.raises(Corrupt):
-        reader.span(BLOCK, BLOCK)
+    for _ in range(2):
+        with pytest.raises(Corrupt):
+            reader.span(BLOCK, BLOCK)
 
     far.spoilt = False
-    assert span(reader, 0, len(data)) == data
+    assert span(cached.open(key), 0, len(data)) == data
 
 
 def test_a_blob_that_is_shorter_than_it_was_is_refused(far: Telling, cached: Cached):
