@@ -125,7 +125,8 @@ class OpenFiles:
 
     def _refresh(self, file: OpenFile, inode: Inode, *, truncate: bool) -> bool:
         if file.draft is None and not file.removed:
-            if file.base is None or file.inode.digest != inode.digest:
+            is_known = file.number in self._cached
+            if file.base is None or file.inode.digest != inode.digest or not is_known:
                 file.base = None if truncate else self._content(inode)
             file.inode = inode
         if truncate:
@@ -227,7 +228,7 @@ class OpenFiles:
         return Descriptor(number)
 
     def read(self, file: OpenFile, size: int, offset: int) -> bytes | Span:
-        """Nobody waits with the file's lock for a storage that is far. Pages of wrong bytes go at the next `open`."""
+        """Nobody waits for a storage with the file's lock. After wrong bytes the next `open` begins anew."""
         with file.lock:
             if file.draft is not None and file.draft_reader is None:
                 return file.draft.read(size, offset)

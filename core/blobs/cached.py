@@ -18,6 +18,8 @@ from .store import Blob, BlobStore, Capability
 
 AHEAD = 8
 """The most blocks that are fetched before anybody asks for them."""
+AT_ONCE = 2
+"""So far apart are reads that the kernel sends at once, and that come in any order."""
 
 
 class Cached:
@@ -143,7 +145,7 @@ class _Reading:
     def _go_ahead(self, held: Held, first: int, last: int) -> None:
         """The longer the reading goes straight on, the more is fetched before it is asked for, as one stream."""
         with self._lock:
-            if not self._last - AHEAD <= first <= self._last + 1:
+            if not self._last - AHEAD <= first <= self._last + AT_ONCE:
                 self._last, self._window = last, 0
             elif last > self._last:
                 self._last, self._window = last, min(AHEAD, self._window * 2 or 1)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import random
+import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,8 +163,9 @@ def test_blocks_come_before_anybody_asks_for_them(far: Telling, cached: Cached):
     reader = cached.open(put(far, sample(40 * BLOCK)))
     limit = time.monotonic() + PATIENCE
 
-    for n in range(1, 12):
-        while n + 1 not in far.asked:
+    for n in range(12):
+        span(reader, n * BLOCK, 10)
+        while n and n + 1 not in far.asked:
             assert time.monotonic() < limit
             span(reader, n * BLOCK, 10)
         assert max(far.asked) <= n + AHEAD
@@ -196,6 +198,16 @@ def test_no_more_than_the_bound_is_held_and_the_least_recently_read_goes_first(
         assert cached.open(keys[n]).read() == blobs[n]
     with pytest.raises(StorageUnavailable):
         cached.open(keys[1])
+
+
+def test_no_more_than_half_of_the_descriptors_are_taken(far: Telling, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 20))
+    blobs = [sample(4096, bytes([n])) for n in range(30)]
+    keys = [put(far, data) for data in blobs]
+
+    with closing(Cache(folder, LIMIT)) as cache:
+        assert [Cached(far, cache).open(key).read() for key in keys] == blobs
+        assert on_disk(folder) == 10 * 4096
 
 
 def test_a_blob_larger_than_the_cache_is_read_whole(far: Telling, cached: Cached, folder: Path):
