@@ -237,6 +237,25 @@ def test_bytes_that_changed_on_their_way_are_an_error_and_are_not_kept(mounted: 
     assert (mount.point / "far" / "f").read_bytes() == data
 
 
+def test_an_object_that_is_shorter_than_the_file_is_an_error(
+    mounted: Start, seaweedfs: SeaweedFS, s3_storage: S3Storage
+):
+    first, data = mounted(), sample(3 * MIB)
+    (first.point / "far" / "f").write_bytes(data)
+    first.unmount()
+    (key,) = {
+        item.get("Key", "")
+        for item in seaweedfs.client.list_objects_v2(Bucket=s3_storage.bucket).get("Contents", [])
+        if item.get("Size") == len(data)
+    }
+    seaweedfs.client.put_object(Bucket=s3_storage.bucket, Key=key, Body=data[:MIB])
+    mount = mounted()
+    mount.expect_log("open: ")
+
+    with refused(errno.EIO):
+        os.open(mount.point / "far" / "f", os.O_RDONLY)
+
+
 def test_what_could_not_be_stored_is_kept_and_stored_once_s3_is_back(
     mounted: Start, proxy: FaultyS3, configuration: Path
 ):
