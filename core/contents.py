@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO
 
 from . import objects, outbox, verdicts
@@ -32,6 +32,10 @@ class Contents:
         self.presigners = {name: store for name, store in stores.items() if isinstance(store, Presigner)}
         self._stagings = stagings
         self._whole: OrderedDict[str, None] = OrderedDict()
+
+    def wrapped(self, wrap: Callable[[BlobStore], BlobStore]) -> "Contents":
+        """The same contents, in stores that are wrapped."""
+        return Contents(self._database, {name: wrap(store) for name, store in self.stores.items()}, self._stagings)
 
     def draft(self, bucket: Bucket, also: Sequence[str] = ()) -> Draft:
         """Bytes bound for the bucket: in memory below its `inline_below`, else beside the blobs of its storage."""

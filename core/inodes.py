@@ -203,14 +203,20 @@ class Inodes:
         assert inode.object
         assert inode.storage is not None
         assert inode.key is not None
-        try:
-            return self._contents.store(inode.storage).open(inode.key)
-        except NotFound:
-            return self._contents.open_object(inode.object)
+        with suppress(NotFound):
+            reader = self._contents.store(inode.storage).open(inode.key)
+            if reader.seek(0, os.SEEK_END) == inode.size:
+                reader.seek(0)
+                return reader
+            reader.close()
+        return self._contents.open_object(inode.object)
 
     def blocks(self, inode: Inode) -> int | None:
         """Of 512 bytes, those that the blob takes where it is a file; None where it is none."""
+        assert inode.storage is not None
         try:
+            if self._contents.store(inode.storage).type != "local":
+                return None
             with self.open(inode) as content:
                 return os.fstat(content.fileno()).st_blocks
         except (OSError, Refusal):

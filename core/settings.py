@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from . import toml
 from .misconfiguration import explained, masked
 from .policy import BucketPolicy, bucket_name, storage_name
-from .quantities import Duration, OptionalDuration, OptionalSize, comma_separated
+from .quantities import Duration, OptionalDuration, OptionalSize, Size, comma_separated
 from .rendition_settings import Renditions
 from .sources import PREFIX, Key, Source, from_environment, from_file, from_flags, merged
 from .storage_settings import LONGEST_LINK, Section, Storage, from_aws, in_data, shared_places
@@ -108,6 +108,12 @@ class Uploads(Section):
     staged: OptionalSize = 1 << 40
 
 
+class Mount(Section):
+    """`cache` is how many bytes each mount holds of what is not in files of this machine."""
+
+    cache: Size = Field(default=1 << 30, ge=16 << 20)
+
+
 class Links(Section):
     """The links that buckets with `presign` "stored" keep in the database."""
 
@@ -128,6 +134,7 @@ class Settings(BaseSettings):
     collector: Collector = Collector()
     links: Links = Links()
     uploads: Uploads = Uploads()
+    mount: Mount = Mount()
     renditions: Renditions = Renditions.model_validate({})
     storages: dict[Annotated[str, AfterValidator(storage_name)], Storage] = {}
     buckets: dict[Annotated[str, AfterValidator(bucket_name)], BucketPolicy] = {}

@@ -14,6 +14,9 @@ from .attachment_lists import Filter, Key, Order, Page, page
 from .attachments import Attachments
 from .background import Background
 from .backup import Progress, Saved, back_up
+from .blobs import BlobStore
+from .blobs.cache import Cache
+from .blobs.cached import Cached
 from .blobs.store import Capability
 from .contents import Contents
 from .database import Database
@@ -24,7 +27,7 @@ from .hosting import HostObjects
 from .inodes import Inodes
 from .jobs import JobState, Wait
 from .leftovers import Leftovers
-from .model import Bucket, BucketId, Caller, Findings, Lock, LockLimits, Node, StorageUsage, Usage
+from .model import INLINE, Bucket, BucketId, Caller, Findings, Lock, LockLimits, Node, StorageUsage, Usage
 from .moving import Moved, move
 from .namespace import Namespace
 from .orders import Limits
@@ -62,6 +65,14 @@ class Store:
     registry: Registry
     renditions: Renditions
     lock_limits: LockLimits
+
+    def cached(self, cache: Cache) -> "Store":
+        """The same store, which reads through the cache whatever is not in files of this machine, nor inline."""
+
+        def wrap(blobs: BlobStore) -> BlobStore:
+            return blobs if blobs.type == "local" or blobs.name == INLINE else Cached(blobs, cache)
+
+        return replace(self, contents=self.contents.wrapped(wrap))
 
     @property
     def accounts(self) -> Accounts:

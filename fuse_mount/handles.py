@@ -8,8 +8,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from core.blobs.cache import Held
+from core.blobs.cached import CachedReader
 from core.drafts import RandomDraft
-from core.errors import NotFound, Refusal
+from core.errors import Corrupt, NotFound, Refusal
 from core.inode_rows import Inode
 from core.inodes import Inodes
 from core.model import Instant, PropertyName
@@ -32,7 +34,7 @@ class Descriptor:
         os.close(self.number)
 
 
-Span = tuple[Descriptor, int, int]
+Span = tuple[Descriptor | Held, int, int]
 """Bytes of a file: its descriptor, the offset, how many at most."""
 Base = Descriptor | bytes | BinaryIO
 
@@ -123,7 +125,8 @@ class OpenFiles:
 
     def _refresh(self, file: OpenFile, inode: Inode, *, truncate: bool) -> bool:
         if file.draft is None and not file.removed:
-            if file.base is None or file.inode.digest != inode.digest:
+            is_known = file.number in self._cached
+            if file.base is None or file.inode.digest != inode.digest or not is_known:
                 file.base = None if truncate else self._content(inode)
             file.inode = inode
         if truncate:
@@ -225,6 +228,7 @@ class OpenFiles:
         return Descriptor(number)
 
     def read(self, file: OpenFile, size: int, offset: int) -> bytes | Span:
+        """Nobody waits for a storage with the file's lock. After wrong bytes the next `open` begins anew."""
         with file.lock:
             if file.draft is not None and file.draft_reader is None:
                 return file.draft.read(size, offset)
@@ -233,9 +237,16 @@ class OpenFiles:
                     return descriptor, offset, size
                 case bytes() as data:
                     return data[offset : offset + size]
+                case CachedReader() as cached:
+                    pass
                 case content:
                     content.seek(offset)
                     return _read_fully(content, size)
+        try:
+            return cached.span(offset, size)
+        except Corrupt:
+            self._cached.pop(file.number, None)
+            raise
 
     def write(self, file: OpenFile, block: Block, offset: int, *, append: bool = False) -> int:
         with file.lock:
@@ -258,7 +269,8 @@ class OpenFiles:
             if isinstance(found, bytes):
                 done = draft.write(found, offset)
             else:
-                done = draft.copy_from(found[0].number, start, min(length, COPIED), offset)
+                whole = isinstance(found[0], Descriptor)
+                done = draft.copy_from(found[0].number, start, min(length, COPIED) if whole else found[2], offset)
             self._wrote(target, draft)
             return done
 

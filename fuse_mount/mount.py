@@ -4,9 +4,11 @@ import errno
 import logging
 import resource
 import signal
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.blobs.cache import Cache
 from core.errors import NotFound, Refusal, Unusable
 from core.inode_rows import TOP
 from core.inodes import Inodes
@@ -44,6 +46,11 @@ def run(store: Store, options: Options) -> None:
     """Serves the mount until it is unmounted, or the process is told to end. Raises Unusable."""
     _check_place(options.mountpoint)
     _raise_limits()
+    with closing(Cache(store.settings.data / "cache", store.settings.mount.cache)) as cache:
+        _serve(store.cached(cache), options)
+
+
+def _serve(store: Store, options: Options) -> None:
     caller = Caller(options.user, admin=True, may_write=not options.read_only, unbound=True)
     inodes = store.inodes(caller)
     past = PastTree(_views(store, caller), inodes, options.bucket)

@@ -75,7 +75,7 @@ class StreamedReader(SeekableReader):
         while True:
             try:
                 if self._stream is None or self._reached != position:
-                    self._ask(position)
+                    self._ask(position, size)
                 assert self._stream
                 found = self._stream.read(min(size, self._stop - position))
                 if not found:
@@ -92,11 +92,11 @@ class StreamedReader(SeekableReader):
                 self._resumed = 0
             return found
 
-    def _ask(self, position: int) -> None:
-        """A range that is longer the longer the reading goes straight on."""
+    def _ask(self, position: int, wanted: int) -> None:
+        """A range that is longer the longer the reading goes straight on; at first, what is wanted."""
         goes_on = position in {self._stop, len(self._beginning)}
         self._drop()
-        self._window = min(LARGEST, self._window * 4) if goes_on else FIRST
+        self._window = min(LARGEST, self._window * 4 if goes_on else max(FIRST, wanted))
         self._stop = min(self._size, position + self._window)
         self._reached = position
         self._stream = self._fetch(position, self._stop)

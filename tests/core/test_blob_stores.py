@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.blobs import BlobStore
+from core.blobs.cache import Cache
+from core.blobs.cached import Cached
 from core.errors import AlreadyExists, NotFound
 from tests.parts.blobs import (
     KIB,
@@ -37,7 +40,7 @@ SIZES = [0, 1, 64 * KIB, MIB - 1, MIB, MIB + 1, 5 * MIB]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("postgresql", "s3")]
 
 
-@pytest.fixture(params=["local", "sqlite", *SLOW])
+@pytest.fixture(params=["local", "sqlite", "cached", *SLOW])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]:
     if request.param == "local":
         yield local_blobs(tmp_path / "blobs")
@@ -45,9 +48,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlobStore]
     if request.param == "s3":
         yield s3_blobs(request.getfixturevalue("s3_storage"), tmp_path / "staging")
         return
-    url = f"sqlite:///{tmp_path / 'blobs.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    with database_blobs(url, tmp_path / "staging") as (blobs, _):
-        yield blobs
+    is_lite = request.param != "postgresql"
+    url = f"sqlite:///{tmp_path / 'blobs.db'}" if is_lite else request.getfixturevalue("postgres_url")
+    with database_blobs(url, tmp_path / "staging") as (blobs, _), closing(Cache(tmp_path / "cache", 64 * MIB)) as cache:
+        yield Cached(blobs, cache) if request.param == "cached" else blobs
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -34,6 +34,7 @@ class FaultyS3:
         self.delay = 0.2
         """Seconds that a slow server needs for an answer."""
         self.struck = 0
+        self.gets = 0
         self.has_ended = False
         self._server = _Server(("127.0.0.1", 0), self._handler(urlsplit(upstream).netloc))
         self._scheme = "https" if tls else "http"
@@ -83,6 +84,7 @@ class _Passing(BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         fault = self._proxy.fault
+        self._proxy.gets += self.command == "GET"
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault in {"down", "hang", "503", "expired", "slow"}:
             self._proxy.struck += 1
