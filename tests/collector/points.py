@@ -19,7 +19,7 @@ from core.staging import Sealed
 from core.store import Store
 
 DONE = {
-    "SELECT objects.id, objects.storage, objects.key, objects.verdict": "looked up",
+    "SELECT objects.id, objects.uid, objects.storage, objects.key, objects.verdict": "looked up",
     "INSERT INTO purges (storage, key, due) VALUES": "intended",
     "INSERT INTO objects": "adopted",
     "UPDATE objects SET storage=": "repaired",

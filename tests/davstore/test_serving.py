@@ -448,9 +448,22 @@ def cut_short(data: Path) -> Iterator[None]:
 def test_a_content_that_ends_early_breaks_the_answer(dav: Dav, opened: Store, headers: dict[str, str]) -> None:
     dav.put("/files/big", BIG)
 
-    with cut_short(opened.settings.data):
-        status, _, body = dav.start("GET", "/files/big", b"", headers)
-        with closing(body), pytest.raises(Corrupt):  # type: ignore[type-var]
-            list(body)
+    status, _, body = dav.start("GET", "/files/big", b"", headers)
+    with cut_short(opened.settings.data), closing(body), pytest.raises(Corrupt):  # type: ignore[type-var]
+        list(body)
 
     assert status in {200, 206}
+
+
+@pytest.mark.expects_log("its blob has another size")
+@pytest.mark.parametrize("headers", [{}, {"Range": "bytes=5-"}, {"Range": "bytes=0-9,2000-2009"}])
+def test_a_content_that_is_shorter_than_it_should_be_is_not_begun(
+    dav: Dav, opened: Store, headers: dict[str, str]
+) -> None:
+    dav.put("/files/big", BIG)
+
+    with cut_short(opened.settings.data):
+        status = dav("GET", "/files/big", **headers).status
+
+    assert status == 500
+    assert dav("PUT", "/files/big", BIG).status == 204, "the same content repairs it"

@@ -186,8 +186,8 @@ def test_a_storage_that_breaks_off_is_never_a_short_file(drive: Drive, tmp_path:
 
 
 def test_a_storage_that_has_less_than_it_was_given_is_never_a_short_file(drive: Drive) -> None:
-    """nginx and redirected clients take the storage at its word."""
-    drive.server.expect_log("conversation: GET b'/s3/short.bin'", "gave another part", "its storage gave other bytes")
+    """nginx and redirected clients would take the storage at its word."""
+    drive.server.expect_log("its blob has another size")
     content = b"short" * 400_000
     assert drive.server.request("PUT", "/s3/short.bin", content).status == 201
     digest = hashlib.sha256(content).hexdigest()
@@ -196,8 +196,8 @@ def test_a_storage_that_has_less_than_it_was_given_is_never_a_short_file(drive: 
     drive.seaweedfs.client.put_object(Bucket=drive.environ["AWS_S3_BUCKET"], Key=key, Body=content[:-9])
 
     for port, sent in ((drive.nginx.port, {}), (drive.server.port, {"User-Agent": "curl/7.88.1"})):
-        with pytest.raises((http.client.HTTPException, ConnectionError)):
-            ask(f"http://127.0.0.1:{port}/s3/short.bin", sent={**sent, **ALLOWED}, host=f"{HOST}:{port}")
+        answer = ask(f"http://127.0.0.1:{port}/s3/short.bin", sent={**sent, **ALLOWED}, host=f"{HOST}:{port}")
+        assert answer.status == 500
     assert drive.server.request("DELETE", "/s3/short.bin").status == 204
 
 
@@ -238,13 +238,13 @@ def test_a_blob_that_is_gone_is_an_error_and_no_file(drive: Drive, blob: Path, m
 def test_a_blob_that_is_cut_off_is_never_a_short_file(
     drive: Drive, blob: Path, mode: str, sent: dict[str, str]
 ) -> None:
-    drive.server.expect_log("conversation: GET b'/local/")
+    drive.server.expect_log("its blob has another size")
     size = blob.stat().st_size
     copy = blob.with_suffix(".copy")
     shutil.copy2(blob, copy)
     os.truncate(blob, size // 2)
     try:
-        with pytest.raises((http.client.HTTPException, ConnectionError)):
-            ask(f"http://127.0.0.1:{drive.port(mode)}{FILM_PATH}", sent=sent)
+        answer = ask(f"http://127.0.0.1:{drive.port(mode)}{FILM_PATH}", sent=sent)
     finally:
         copy.replace(blob)
+    assert answer.status == 500

@@ -132,9 +132,13 @@ def test_with_durability_os_no_answer_waits_for_the_disk(relaxed: dict[str, Trac
     assert traced.last(WRITES, _is_log) < traced.answer
 
 
+QUIET = {"DAVSTORE_COLLECTOR__ENABLED": "false", "DAVSTORE_RENDITIONS__ENABLED": "false"}
+"""What background jobs commit is no part of a request."""
+
+
 def _traced(directory: Path, environ: Mapping[str, str]) -> dict[str, Traced]:
     record = directory / "trace"
-    server = DavServer(directory / "data", environ=environ, wrapper=strace(record))
+    server = DavServer(directory / "data", environ={**QUIET, **environ}, wrapper=strace(record))
     with server, Drive(server.port) as drive:
         statuses: list[Any] = [drive.ask("PUT", "/files/before", b"before").status]
         statuses += [drive.ask(*operation).status for operation in OPERATIONS.values()]
