@@ -133,9 +133,16 @@ class SeaweedFS:
         """It takes connections and requests, and answers none of them, until the end of the block."""
         self._process.send_signal(signal.SIGSTOP)
         try:
+            while not self._is_stopped():
+                time.sleep(0.01)
             yield
         finally:
             self._process.send_signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        """All of its threads: the last may answer for a moment after the signal."""
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
 
     def _wait(self) -> None:
         client, limit = self.client, time.monotonic() + PATIENCE
