@@ -190,7 +190,7 @@ class Remote:
         """Whether the body was sent. The connection is kept for the next request after an answer as it should be."""
         head = f"{method} {target} HTTP/1.1\r\n{self._fields}"
         head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        line, self._line = self._line or self._connected(), None
+        line = self._kept() or self._connected()
         try:
             line.socket.sendall(f"{head}\r\n".encode())
             answer = line.early_answer() if "Expect" in fields else None
@@ -210,6 +210,14 @@ class Remote:
         self._line = line if is_kept else line.close()
         return was_sent
 
+    def _kept(self) -> "_Line | None":
+        """The connection of the last request, unless the server has closed it: hashing a large file takes long."""
+        line, self._line = self._line, None
+        if line is None or line.is_open:
+            return line
+        line.close()
+        return None
+
     def _connected(self) -> "_Line":
         try:
             plain = socket.create_connection((self._host, self._port), PATIENCE)
@@ -228,6 +236,11 @@ class _Line:
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
         self._reader = connected.makefile("rb")
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing comes between two requests but the end."""
+        return not select.select([self.socket], [], [], 0)[0]
 
     def early_answer(self) -> Answer | None:
         """What the server says before the body comes, unless it asks for it or is silent."""

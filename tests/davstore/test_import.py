@@ -4,13 +4,15 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from core.model import Caller
+from core.model import Caller, Instant
+from davstore.importing import Remote, Source
 from tests.parts import processes
 from tests.parts.commands import Davstore, printed
 from tests.parts.server import PASSWORD, USER, DavServer
@@ -122,6 +124,16 @@ def test_to_a_server_known_bodies_are_not_sent(server: DavServer, folder: Path):
     server.terminate()
     assert stored(server.data, ("files", "photos")) == EXPECTED
     assert stored(server.data, ("files", "again")).items() >= EXPECTED.items()
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_nothing(serve: Callable[..., DavServer], folder: Path):
+    server = serve(environ={"DAVSTORE_SERVER__IDLE_TIMEOUT": "1s"})
+    source = Source(folder / "a.txt", ("a.txt",), 1, Instant(MODIFIED * 10**9))
+    with closing(Remote(f"http://{USER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{server.port}/files")) as remote:
+        remote.put(source, source.digest())
+        time.sleep(2.5)
+
+        assert remote.put(source, source.digest())
 
 
 def test_a_server_that_refuses_is_told_of_in_one_line_for_each_file(server: DavServer, folder: Path):
