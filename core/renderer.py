@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from io import UnsupportedOperation
 from multiprocessing.connection import Connection
@@ -93,12 +93,19 @@ class Renderer:
         try:
             send_handle(line, picture.fileno(), self._process.pid)
         except (UnsupportedOperation, AttributeError):
-            with translated(self._directory), TemporaryFile(dir=self._directory) as copy:
-                while block := picture.read(1 << 20):
-                    copy.write(block)
-                    waiting()
-                copy.flush()
+            with self._copied(picture, waiting) as copy:
                 send_handle(line, copy.fileno(), self._process.pid)
+
+    def _copied(self, picture: BinaryIO, waiting: Callable[[], None]) -> BinaryIO:
+        """A file of its own for a picture that has none. Raises StorageFull and StorageUnavailable."""
+        with translated(self._directory), ExitStack() as half_written:
+            copy = half_written.enter_context(TemporaryFile(dir=self._directory))
+            while block := picture.read(1 << 20):
+                copy.write(block)
+                waiting()
+            copy.flush()
+            half_written.pop_all()
+        return copy
 
     def _await(self, line: Connection, seconds: float, waiting: Callable[[], None]) -> None:
         end = time.monotonic() + seconds

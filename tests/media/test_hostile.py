@@ -4,9 +4,12 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -50,6 +53,14 @@ def test_no_hostile_picture_crashes_hangs_or_passes_its_limits(renderer: Rendere
     assert "pixels" in str(answers["a JPEG that lies about its size"].reason)
     assert "SVG" in str(answers["a recursive SVG"].reason)
     assert _peak(renderer) < MEMORY
+
+
+@contextmanager
+def in_a_file(data: bytes) -> Generator[BinaryIO]:
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield cast(BinaryIO, file)
 
 
 def _peak(renderer: Renderer) -> int:
@@ -103,22 +114,21 @@ def test_the_process_has_limits_that_it_cannot_lift(renderer: Renderer):
     assert "PASSWORD" not in environment
 
 
-def test_a_process_that_is_killed_is_replaced(renderer: Renderer):
+@pytest.mark.parametrize("opened", [BytesIO, in_a_file], ids=["while it is copied", "while it is decoded"])
+def test_a_process_that_is_killed_is_replaced(renderer: Renderer, opened: Callable[[bytes], AbstractContextManager[BinaryIO]]):
     renderer.render(BytesIO(images.picture()), WANTED)
     process = renderer._process  # pyright: ignore[reportPrivateUsage]
     assert process
-    killed = False
 
     def kill() -> None:
-        nonlocal killed
-        if not killed:
-            os.kill(process.pid, signal.SIGKILL)
-        killed = True
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
     slow = images.photo("WEBP", (3000, 2000))
     os.kill(process.pid, signal.SIGSTOP)
-    with pytest.raises(Crashed, match="ended with -9"):
-        renderer.render(BytesIO(slow), WANTED, waiting=kill)
+    with opened(slow) as picture, pytest.raises(Crashed, match="ended with -9"):
+        renderer.render(picture, WANTED, waiting=kill)
 
     assert renderer.render(BytesIO(slow), WANTED).reason is None
 
