@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 MEMORY = 512 << 20
 SECONDS = 4
+Opened = Callable[[bytes], AbstractContextManager[BinaryIO]]
 WANTED = [Wanted(Preset("contain", 600, 600, 90), each) for each in ("avif", "webp", "jpeg")]
 
 
@@ -115,7 +116,7 @@ def test_the_process_has_limits_that_it_cannot_lift(renderer: Renderer):
 
 
 @pytest.mark.parametrize("opened", [BytesIO, in_a_file], ids=["while it is copied", "while it is decoded"])
-def test_a_process_that_is_killed_is_replaced(renderer: Renderer, opened: Callable[[bytes], AbstractContextManager[BinaryIO]]):
+def test_a_process_that_is_killed_is_replaced(renderer: Renderer, opened: Opened):
     renderer.render(BytesIO(images.picture()), WANTED)
     process = renderer._process  # pyright: ignore[reportPrivateUsage]
     assert process
