@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core import paths
 from core.errors import InvalidSetting
-from core.model import OPERATOR, Rules
 
 from . import output
 from .installation import Config, Data, Json, opened
@@ -52,6 +50,9 @@ def set_(
     config: Config = None,
 ) -> None:
     """Make a collection a document, or change what it is."""
+    from core.model import OPERATOR, Rules
+    from core.paths import parse
+
     if owner is None and visibility is None and library is None:
         raise InvalidSetting(path, "say what to set: --owner, --visibility or --library")
     with opened(data, config) as store:
@@ -59,14 +60,16 @@ def set_(
             raise InvalidSetting(owner, "there is no such user; `davstore user ls` lists them")
         is_local = None if library is None else not library
         rules = Rules(None if visibility is None else visibility.value, is_local, owner)
-        store.namespace(OPERATOR).set_properties(paths.parse(path), (), rules=rules)
+        store.namespace(OPERATOR).set_properties(parse(path), (), rules=rules)
 
 
 def _described(node: "Node") -> dict[str, object]:
+    from core.paths import text
+
     access = node.access
     assert access
     return {
-        "path": paths.text(node.path),
+        "path": text(node.path),
         "uid": node.uid,
         "owner": access.owner or None,
         "visibility": access.visibility,

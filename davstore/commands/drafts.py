@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.model import OPERATOR
-
 from . import output
 from .installation import Config, Data, Json, opened
 
@@ -18,6 +16,8 @@ Retry = Annotated[bool, typer.Option("--retry", help="Publish those first whose 
 def drafts(retry: Retry = False, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List contents that a mount could not store yet; they are kept, and tried again by every mount unless the bucket
     does not take what they are."""
+    from core.model import OPERATOR
+
     with opened(data, config) as store:
         if retry:
             store.leftovers.publish(store.inodes(OPERATOR), final=True)

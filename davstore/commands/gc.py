@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import OPERATOR
-from core.quantities import nanoseconds
 
 from . import output
 from .installation import Config, Data, Json, Yes, opened
@@ -54,6 +52,8 @@ def run(
     config: Config = None,
 ) -> None:
     """Collect, purge and carry out the deletions that are due; exit code 1 says that something was left undone."""
+    from core.quantities import nanoseconds
+
     with opened(data, config) as store:
         done = store.collect_garbage(
             grace=nanoseconds(store.settings.collector.grace if grace is None else grace),
@@ -99,6 +99,7 @@ def revive(
 ) -> None:
     """Bring back, as a file, an object that nothing refers to any more."""
     from core import paths
+    from core.model import OPERATOR
 
     place = paths.parse(to)
     if len(place) < 2:

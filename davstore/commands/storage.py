@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.quantities import nanoseconds
-
 from . import output
 from .installation import Config, Data, Json, opened
 
@@ -71,6 +69,8 @@ def move_blobs(
     source: From, target: To, keep: Keep = None, json: Json = False, data: Data = None, config: Config = None
 ) -> None:
     """Move the blobs of one storage to another, while servers serve both; what was interrupted can be repeated."""
+    from core.quantities import nanoseconds
+
     with opened(data, config) as store, _progress(shown=not json) as tell:
         moved = store.move_blobs(source, target, tell, None if keep is None else nanoseconds(keep))
         still = [bucket.name for bucket in store.buckets() if bucket.storage == source]

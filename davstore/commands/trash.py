@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import OPERATOR
 
 from . import output
 from .installation import Config, Data, Json, Yes, opened
@@ -22,6 +21,8 @@ OfBucket = Annotated[str | None, typer.Argument(metavar="[BUCKET]", help="Of thi
 @app.command()
 def ls(bucket: OfBucket = None, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List what can be restored, newest first."""
+    from core.model import OPERATOR
+
     with opened(data, config) as store:
         entries = store.recovery(OPERATOR).trashed(bucket)
     if json:
@@ -41,6 +42,7 @@ def restore(
 ) -> None:
     """Bring a deleted file or folder back to where it was."""
     from core import paths
+    from core.model import OPERATOR
 
     place = None if to is None else paths.parse(to)
     if place is not None and len(place) < 2:
@@ -53,6 +55,8 @@ def restore(
 @app.command()
 def empty(bucket: OfBucket = None, yes: Yes = False, data: Data = None, config: Config = None) -> None:
     """Delete for good what is in the trash, of all buckets or of one."""
+    from core.model import OPERATOR
+
     with opened(data, config) as store:
         recovery = store.recovery(OPERATOR)
         count = len(recovery.trashed(bucket))

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from core.quantities import nanoseconds
-
 from . import output
 from .installation import Config, Data, Json, opened
 
@@ -39,6 +37,8 @@ def sweep(dry_run: DryRun = False, json: Json = False, data: Data = None, config
 def scrub(older_than: OlderThan = None, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Read stored bytes and compare their digests; exit code 1 says that some are lost or corrupt."""
     from rich.console import Console
+
+    from core.quantities import nanoseconds
 
     with opened(data, config) as store, Console(stderr=True).status("Reading…"):
         scrubbed = store.scrub(nanoseconds(older_than or timedelta(0)))

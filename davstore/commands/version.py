@@ -1,12 +1,10 @@
 """Which davstore this is."""
 
-from importlib.metadata import PackageNotFoundError
-
 
 def version() -> str:
     from importlib import metadata
 
     try:
         return metadata.version("davstore")
-    except PackageNotFoundError:
+    except metadata.PackageNotFoundError:
         return "(not installed)"

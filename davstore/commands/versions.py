@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import InvalidSetting
-from core.model import OPERATOR
 
 from . import output
 from .installation import Config, Data, Json, opened
@@ -22,6 +21,8 @@ File = Annotated[str, typer.Argument(metavar="PATH", help="The file's path: /BUC
 @app.command()
 def ls(path: File, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List a file's older contents, newest first."""
+    from core.model import OPERATOR
+
     wanted = _file(path)
     with opened(data, config) as store:
         versions = store.recovery(OPERATOR).versions(wanted)
@@ -40,6 +41,8 @@ def restore(
     config: Config = None,
 ) -> None:
     """Give a file an older content again; the one that it has becomes a version."""
+    from core.model import OPERATOR
+
     wanted = _file(path)
     with opened(data, config) as store:
         node = store.recovery(OPERATOR).restore_version(wanted, uid)

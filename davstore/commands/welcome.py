@@ -1,10 +1,10 @@
 """What `davstore serve` says: where the drive is, and on the first start how each system mounts it."""
 
+import sys
 from socket import gethostname
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
+import typer
 
 from davstore.commands.version import version
 
@@ -62,4 +62,11 @@ def mounting(url: str) -> list[tuple[str, str]]:
 
 def _line(text: str, style: str = "") -> None:
     """A whole line, however narrow the terminal: command lines are to be copied."""
+    if not sys.stdout.isatty():
+        typer.echo(text)
+        return
+    # Only people see a style, and only for them the server loads what makes it.
+    from rich.console import Console
+    from rich.text import Text
+
     Console(soft_wrap=True, highlight=False).print(Text(text, style))
