@@ -4,8 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Text, any_, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, BigInteger, Column, ColumnElement, Text, any_, cast, func, literal, select
 
 from .database import Transaction
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import JSON, Connection, MetaData, Table, event, func, insert, inspect, select, text, update
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy import JSON, UUID, Connection, MetaData, Table, event, func, insert, inspect, select, text, update
 
 from . import migrations, snapshots, storages
 from .archives import BLOCK, Archive, blob_name

@@ -6,6 +6,7 @@ epoch, UTC, by the database's clock); sizes are bytes. Tables of accounts, jobs 
 
 from sqlalchemy import (
     JSON,
+    UUID,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -19,7 +20,6 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import UUID
 
 metadata = MetaData(
     naming_convention={

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-import jwt
 from sqlalchemy import insert, select
 
 from .access import Accounts
@@ -29,12 +28,16 @@ class Tokens:
 
     def issue(self, caller: Caller) -> str:
         """A token that says who the caller is for as long as `lifetime`, and their password and rights are these."""
+        import jwt  # only where there are tokens
+
         now = datetime.now(UTC)
         claims = {"sub": caller.name, "iat": now, "exp": now + self.lifetime, "ver": self._version(caller.name)}
         return jwt.encode(claims, self._secret(), ALGORITHM)
 
     def verify(self, token: str) -> Caller | None:
         """Whose it is; None where it is none, or none any more."""
+        import jwt
+
         try:
             claims = jwt.decode(token, self._secret(), [ALGORITHM], options={"require": CLAIMS})
         except jwt.InvalidTokenError:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from pydantic.networks import IPvAnyNetwork
-from werkzeug.http import parse_options_header
 from wsgidav.dav_error import HTTP_BAD_GATEWAY, HTTP_BAD_REQUEST, DAVError
 
 from core import paths
@@ -17,6 +16,10 @@ from core.model import Path
 from .request import Environ
 
 Networks = Iterable[IPvAnyNetwork]
+UPLOADS = "/api/v1/uploads"
+"""Where uploads that can be resumed begin."""
+ASSETS = frozenset(("assets", "file", "o"))
+"""What the paths of files and contents by their ids begin with."""
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 _url = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*))?(/[^?#]*)?(.*)", re.DOTALL)
@@ -107,9 +110,15 @@ def _forwarded(environ: Environ, direct: str) -> Iterator[_Seen]:
 def _told(environ: Environ) -> tuple[str, str]:
     """The client's scheme and host, as a proxy tells them; "" for what it does not."""
     standard = _first(environ, "HTTP_FORWARDED")
-    said = parse_options_header(f"x;{standard}")[1] if standard else {}
+    said = _parameters(standard) if standard else {}
     scheme = (said.get("proto") or _first(environ, "HTTP_X_FORWARDED_PROTO")).lower()
     return scheme, said.get("host") or _first(environ, "HTTP_X_FORWARDED_HOST")
+
+
+def _parameters(text: str) -> dict[str, str]:
+    from werkzeug.http import parse_options_header  # only where a proxy speaks so
+
+    return parse_options_header(f"x;{text}")[1]
 
 
 def _first(environ: Environ, key: str) -> str:

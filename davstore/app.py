@@ -2,18 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from wsgidav.dav_error import HTTP_BAD_REQUEST, DAVError
 
 from core.errors import Refusal, StorageUnavailable
+from core.model import Caller
 from core.settings import Settings
 from core.store import Store
 
-from . import uploads
+from .addresses import ASSETS, UPLOADS
 from .answers import answered
-from .api.router import Api
-from .assets import TOPS, AssetServer
 from .auth import Gate
 from .errors import INTERNAL, broken, refused
 from .glimpses import Glimpses
@@ -38,16 +37,18 @@ def application(store: Store, settings: Settings) -> Application:
     return _Application(store, settings)
 
 
+class _Server(Protocol):
+    def answer(self, environ: Environ, caller: Caller) -> Response: ...
+
+
 class _Application:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
+        self._settings = settings
         self._gate = Gate(
             store.accounts, settings.server.anonymous, app_passwords=store.app_passwords, tokens=store.tokens
         )
         self._dav = RequestServer(settings, Glimpses(store.database.version))
-        self._uploads = uploads.UploadServer(store, settings)
-        self._assets = AssetServer(store, settings)
-        self._api = Api(store, settings)
         self._outages = Outages()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -92,17 +93,29 @@ class _Application:
                 self._store.ready()
                 return _said("ready\n")
         caller = self._gate.caller(environ)
-        match path.split("/")[1:2]:
-            case ["api"] if f"{path}/".startswith(f"{uploads.TOP}/"):
-                return self._uploads.answer(environ, caller)
-            case ["api"]:
-                return self._api.answer(environ, caller)
-            case [top] if top in TOPS:
-                return self._assets.answer(environ, caller)
+        if server := self._beside_the_tree(path):
+            return server.answer(environ, caller)
         if "#" in environ.get("REQUEST_URI", ""):
             raise DAVError(HTTP_BAD_REQUEST, "a request's URL has no fragment")
         environ[NAMESPACE] = self._store.namespace(caller)
         return self._dav.answer(environ)
+
+    def _beside_the_tree(self, path: str) -> _Server | None:
+        """Who answers what is not WebDAV. Loaded by the first who asks: most drives are asked for their tree alone."""
+        match path.split("/")[1:2]:
+            case ["api"] if f"{path}/".startswith(f"{UPLOADS}/"):
+                from .uploads import UploadServer
+
+                return UploadServer(self._store, self._settings)
+            case ["api"]:
+                from .api.router import Api
+
+                return Api(self._store, self._settings)
+            case [top] if top in ASSETS:
+                from .assets import AssetServer
+
+                return AssetServer(self._store, self._settings)
+        return None
 
 
 def _said(text: str) -> Response:

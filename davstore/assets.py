@@ -21,8 +21,6 @@ from .request import Environ, Request, Response
 IMMUTABLE = "public, max-age=31536000, immutable"
 PUBLIC, PRIVATE = "public, no-cache", "private, no-cache"
 ALLOWED = "GET, HEAD, OPTIONS"
-TOPS = frozenset(("assets", "file", "o"))
-"""What the paths of these addresses begin with."""
 YES = frozenset(("1", "true"))
 ENDINGS = {"image/avif": (".avif",), "image/webp": (".webp",), "image/jpeg": (".jpg", ".jpeg")}
 """Of the names of renditions."""

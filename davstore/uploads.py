@@ -23,11 +23,11 @@ from core.settings import Settings
 from core.store import Store
 from core.uploads import Upload, Uploads
 
+from .addresses import UPLOADS
 from .api.call import FILENAME
 from .errors import problem
 from .request import Environ, Headers, Request, Response
 
-TOP = "/api/v1/uploads"
 VERSION = ("Tus-Resumable", "1.0.0")
 EXTENSIONS = ("creation", "creation-with-upload", "termination", "expiration", "checksum")
 ALGORITHMS = ("sha256", "sha1", "md5")
@@ -48,7 +48,7 @@ class UploadServer:
         request = Request(environ, self.store.namespace(caller), self.settings, ())
         uploads = self.store.uploads(caller)
         method = request.header("X-HTTP-Method-Override") or request.method
-        uid = environ["PATH_INFO"].removeprefix(TOP).strip("/")
+        uid = environ["PATH_INFO"].removeprefix(UPLOADS).strip("/")
         if method == "OPTIONS":
             return Response(HTTPStatus.NO_CONTENT, self._abilities())
         if request.header(VERSION[0]) != VERSION[1]:
@@ -100,7 +100,7 @@ class _Call:
         has_bytes = self.request.header("Content-Type").lower() == OFFSETS
         if has_bytes or upload.is_whole:
             upload = self._received(upload, 0) if has_bytes else self._finished(upload)
-        where = ("Location", f"{self.request.environ.get('SCRIPT_NAME', '')}{TOP}/{upload.uid}")
+        where = ("Location", f"{self.request.environ.get('SCRIPT_NAME', '')}{UPLOADS}/{upload.uid}")
         return Response(HTTPStatus.CREATED, [where, *self._state(upload)])
 
     def tell(self, uid: str) -> Response:

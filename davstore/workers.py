@@ -76,8 +76,8 @@ def run(
     """
     _tune_allocator()
     _allow_many_files()
-    # What is there now is never looked at by a collection of a child, which would copy its pages.
-    gc.collect()
+    # What is there now is never looked at by a collection of a child, which would copy its pages. Hardly any of it is
+    # garbage, and to look for that would take longer than a worker needs to start.
     gc.freeze()
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
     try:

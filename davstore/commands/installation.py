@@ -1,5 +1,6 @@
 """The installation that a command works on: its settings, and its store for as long as the command runs."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,8 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 def load(data: Path | None, config: Path | None, **flags: str | int | None) -> "Settings":
     """The settings in force. Raises SettingsError."""
-    from core.settings import Settings
+    with loading():
+        from core.settings import Settings
 
     return Settings.load(config, os.environ, data=data and str(data), **flags)
 
@@ -52,9 +54,21 @@ def opened(data: Path | None, config: Path | None, *, may_be_new: bool = False) 
 
 
 def open_store(settings: "Settings") -> "Store":
-    from core import store
+    with loading():
+        from core import store
 
     return store.open(settings)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Nobody looks for garbage while modules are loaded inside, nor in them later: there is hardly any."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

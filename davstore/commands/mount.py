@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .installation import Config, Data, opened, unusable
+from .installation import Config, Data, loading, opened, unusable
 
 FRONT_END = "fuse_mount.mount"
 """The other front end, which is loaded by its name: neither imports the other."""
@@ -43,7 +43,7 @@ def mount(
     restricted = tuple(option for option in restrictions.split(",") if option)
     for unknown in set(restricted) - set(KERNELS):
         raise typer.BadParameter(f"{unknown} is none of {', '.join(KERNELS)}", param_hint="-o")
-    with unusable():
+    with unusable(), loading():
         front_end = import_module(FRONT_END)
     options = front_end.Options(
         mountpoint=mountpoint,

@@ -14,7 +14,7 @@ import typer
 from core.errors import InvalidSetting
 
 from . import welcome
-from .installation import Config, Data, load, open_store, unusable
+from .installation import Config, Data, load, loading, open_store, unusable
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -59,7 +59,8 @@ def serve(
 
 
 def _listening(settings: "Settings") -> socket.socket:
-    from davstore import workers
+    with loading():
+        from davstore import workers
 
     try:
         return workers.listen(settings.server.host, settings.server.port)
@@ -79,8 +80,9 @@ def _refuse_exposure(settings: "Settings", sock: socket.socket) -> None:
 
 def _serve(settings: "Settings", sock: socket.socket) -> int:
     # Loaded before the fork, so that the processes share it.
-    from davstore import app, background, workers
-    from davstore.limits import Limits
+    with loading():
+        from davstore import app, background, workers
+        from davstore.limits import Limits
 
     has_jobs = settings.collector.enabled or settings.renditions.enabled
     url = welcome.url(*sock.getsockname()[:2])
