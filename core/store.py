@@ -1,34 +1,26 @@
-"""The composition root: `open(settings)` gives the whole store, ready to serve."""
+"""The composition root: `open(settings)` gives the whole store, ready to serve.
+
+What no request needs, but the operator, the background jobs or a mount, is loaded by the method that has it.
+"""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from . import buckets, documents, jobs, locks, migrations, storages
 from .access import Accounts
 from .app_passwords import AppPasswords
-from .archives import Archive
 from .assets import Assets
-from .attachment_lists import Filter, Key, Order, Page, page
 from .attachments import Attachments
-from .background import Background
-from .backup import Progress, Saved, back_up
 from .blobs import BlobStore
-from .blobs.cache import Cache
-from .blobs.cached import Cached
 from .blobs.store import Capability
 from .contents import Contents
 from .database import Database
 from .errors import InvalidSetting, NoSuchLock, NotFound
-from .explain import Explanation, explain
-from .garbage import Run, State, run, state
-from .hosting import HostObjects
-from .inodes import Inodes
 from .jobs import JobState, Wait
-from .leftovers import Leftovers
 from .model import INLINE, Bucket, BucketId, Caller, Findings, Lock, LockLimits, Node, StorageUsage, Usage
-from .moving import Moved, move
 from .namespace import Namespace
 from .orders import Limits
 from .policy import BucketPolicy
@@ -38,16 +30,28 @@ from .recovery import Recovery
 from .references import Registry, Rule, forget, register
 from .renderer import Renderer
 from .renditions import Renditions
-from .repair import Plan, plan, repair
-from .scrubbing import Scrubbed, scrub
 from .settings import Settings
 from .staging import Staging
 from .storage_settings import S3Storage, place
-from .sweeping import Swept, sweep
 from .tokens import Tokens
 from .uploads import Uploads
 from .usage import stored, usage
-from .verify import verify
+
+if TYPE_CHECKING:
+    from .archives import Archive
+    from .attachment_lists import Filter, Key, Order, Page
+    from .background import Background
+    from .backup import Progress, Saved
+    from .blobs.cache import Cache
+    from .explain import Explanation
+    from .garbage import Run, State
+    from .hosting import HostObjects
+    from .inodes import Inodes
+    from .leftovers import Leftovers
+    from .moving import Moved
+    from .repair import Plan
+    from .scrubbing import Scrubbed
+    from .sweeping import Swept
 
 NICE = 19
 """How nice the process is that makes what nobody waits for."""
@@ -66,8 +70,9 @@ class Store:
     renditions: Renditions
     lock_limits: LockLimits
 
-    def cached(self, cache: Cache) -> "Store":
+    def cached(self, cache: "Cache") -> "Store":
         """The same store, which reads through the cache whatever is not in files of this machine, nor inline."""
+        from .blobs.cached import Cached
 
         def wrap(blobs: BlobStore) -> BlobStore:
             return blobs if blobs.type == "local" or blobs.name == INLINE else Cached(blobs, cache)
@@ -79,8 +84,10 @@ class Store:
         return Accounts(self.database)
 
     @property
-    def objects(self) -> HostObjects:
+    def objects(self) -> "HostObjects":
         """For a host application in this process."""
+        from .hosting import HostObjects
+
         return HostObjects(self.database, self.contents, self.registry)
 
     def uploads(self, caller: Caller) -> Uploads:
@@ -92,7 +99,9 @@ class Store:
     def namespace(self, caller: Caller) -> Namespace:
         return Namespace(self.database, self.contents, self.lock_limits, caller)
 
-    def inodes(self, caller: Caller) -> Inodes:
+    def inodes(self, caller: Caller) -> "Inodes":
+        from .inodes import Inodes
+
         return Inodes(self.database, self.contents, caller)
 
     def assets(self, caller: Caller) -> Assets:
@@ -101,8 +110,10 @@ class Store:
     def attachments(self, caller: Caller) -> Attachments:
         return Attachments(self.namespace(caller), self.assets(caller))
 
-    def list_attachments(self, caller: Caller, of: Filter, order: Order, after: Key | None, limit: int) -> Page:
+    def list_attachments(self, caller: Caller, of: "Filter", order: "Order", after: "Key | None", limit: int) -> "Page":
         """See `attachment_lists.page`."""
+        from .attachment_lists import page
+
         with self.database.read() as tx:
             return page(tx, caller, of, order, after, limit)
 
@@ -121,8 +132,10 @@ class Store:
         return Tokens(self.database, self.accounts, lifetime)
 
     @property
-    def leftovers(self) -> Leftovers:
+    def leftovers(self) -> "Leftovers":
         """Drafts of mounts that are gone."""
+        from .leftovers import Leftovers
+
         return Leftovers(self.database, self.contents)
 
     def recovery(self, caller: Caller) -> Recovery:
@@ -170,20 +183,28 @@ class Store:
 
     def verify(self, *, deep: bool = False) -> Findings:
         """Every invariant that can be read off the rows and the storages; with `deep`, digests too."""
+        from .verify import verify
+
         return verify(self.database, self.contents, deep=deep)
 
-    def plan_repair(self, findings: Findings) -> Plan:
+    def plan_repair(self, findings: Findings) -> "Plan":
         """What `repair` would do about them."""
+        from .repair import plan
+
         return plan(self.database, self.contents, findings)
 
-    def repair(self, steps: Plan) -> None:
+    def repair(self, steps: "Plan") -> None:
         """Done as planned, where it is still called for; no name and no blob goes."""
+        from .repair import repair
+
         repair(self.database, self.contents, steps)
 
     def collect_garbage(
         self, *, grace: int, retention: int | None = None, dry_run: bool = False, force: bool = False
-    ) -> Run:
+    ) -> "Run":
         """One run of the collector; nanoseconds. See `garbage.run`."""
+        from .garbage import run
+
         log = self.settings.collector.log
         return run(
             self.database,
@@ -197,26 +218,36 @@ class Store:
             remember=None if log is None else _nanoseconds(log),
         )
 
-    def garbage(self) -> State:
+    def garbage(self) -> "State":
         """What the collector will look at, and the deletions that fail."""
+        from .garbage import state
+
         with self.database.read() as tx:
             return state(tx)
 
-    def explain(self, about: str) -> list[Explanation]:
+    def explain(self, about: str) -> "list[Explanation]":
         """Why a path's content, an object's uid or a digest is alive, or what let it go. Raises NotFound."""
+        from .explain import explain
+
         with self.database.read() as tx:
             return explain(tx, self.registry, about)
 
-    def back_up(self, archive: Archive, progress: Progress) -> Saved:
+    def back_up(self, archive: "Archive", progress: "Progress") -> "Saved":
         """The archive has one more snapshot. See `backup.back_up`; `restoring.restore` is the way back."""
+        from .backup import back_up
+
         return back_up(self.database, self.contents, archive, progress)
 
-    def sweep(self, *, dry_run: bool = False) -> Swept:
+    def sweep(self, *, dry_run: bool = False) -> "Swept":
         """Blobs that no row names are due for deletion in a week."""
+        from .sweeping import sweep
+
         return sweep(self.database, self.contents, dry_run=dry_run)
 
-    def scrub(self, older_than: int = 0) -> Scrubbed:
+    def scrub(self, older_than: int = 0) -> "Scrubbed":
         """Blobs whose last verdict is older than so many nanoseconds are read and hashed."""
+        from .scrubbing import scrub
+
         return scrub(self.database, self.contents, older_than)
 
     def start_jobs(self) -> None:
@@ -238,8 +269,10 @@ class Store:
             raise NotFound(name, "there is no such storage; `davstore storage ls` lists them")
         return self.contents.stores[name].check()
 
-    def move_blobs(self, source: str, target: str, tell: Callable[[Moved], None], keep: int | None = None) -> Moved:
+    def move_blobs(self, source: str, target: str, tell: "Callable[[Moved], None]", keep: int | None = None) -> "Moved":
         """See `moving.move`; `tell` hears how far it is. Without `keep` old blobs stay as long as URLs to them live."""
+        from .moving import move
+
         for name in (source, target):
             if name not in self.contents.stores:
                 raise InvalidSetting(name, "is not configured; add it under [storages]")
@@ -280,7 +313,9 @@ class Store:
         with self.database.read() as tx:
             return jobs.states(tx, self._background().jobs())
 
-    def _background(self) -> Background:
+    def _background(self) -> "Background":
+        from .background import Background
+
         return Background(self.database, self.contents, self.registry, self.renditions, self.settings)
 
     def ready(self) -> None:
