@@ -11,16 +11,17 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from io import UnsupportedOperation
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import send_handle
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from .errors import Refusal, StorageUnavailable
 from .orders import READY, Answer, Limits, Made, Wanted, order, read_head
 from .staging import translated
 from .tempo import go_on
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 STARTING = 60.0
 """Seconds that a process may take to start."""
@@ -87,7 +88,11 @@ class Renderer:
             return self._obituary(error)
         return replace(answer, made=made)
 
-    def _tell(self, line: Connection, picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]) -> None:
+    def _tell(
+        self, line: "Connection", picture: BinaryIO, wanted: Sequence[Wanted], waiting: Callable[[], None]
+    ) -> None:
+        from multiprocessing.reduction import send_handle
+
         assert self._process
         line.send_bytes(order(wanted))
         try:
@@ -107,7 +112,7 @@ class Renderer:
             half_written.pop_all()
         return copy
 
-    def _await(self, line: Connection, seconds: float, waiting: Callable[[], None]) -> None:
+    def _await(self, line: "Connection", seconds: float, waiting: Callable[[], None]) -> None:
         end = time.monotonic() + seconds
         while not line.poll(GLANCE):
             waiting()
@@ -127,10 +132,12 @@ class Renderer:
             return Answer(None, None, reason=f"it takes more than {self._limits.seconds} s to decode")
         raise Crashed("the process that makes renditions", f"ended with {status}: {error}") from error
 
-    def _started(self, waiting: Callable[[], None]) -> Connection:
+    def _started(self, waiting: Callable[[], None]) -> "Connection":
         """The line to a process that waits for orders. One that had none for a while has ended meanwhile."""
         if self._line and self._process and self._process.poll() is None:
             return self._line
+        from multiprocessing.connection import Connection
+
         self._end()
         ours, theirs = socket.socketpair()
         with theirs:

@@ -6,9 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.networks import IPvAnyNetwork
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from . import toml
 from .misconfiguration import explained, masked
@@ -120,12 +119,10 @@ class Links(Section):
     ttl: Duration = Field(default=timedelta(days=1), ge=timedelta(hours=2), le=LONGEST_LINK)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting, its `{data}` filled in. `Settings()` are the defaults, `load` reads what the user says."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     data: Annotated[Path, AfterValidator(_data)] = Path("./var")
     server: Server = Server()
@@ -144,7 +141,7 @@ class Settings(BaseSettings):
         """The settings in force; flags that are None say nothing. Raises SettingsError."""
         named = environ.get(f"{PREFIX}CONFIG")
         file = config or (Path(named) if named else None)
-        sources = from_flags(flags, FLAGS), from_environment(cls, environ), from_file(file)
+        sources = from_flags(flags, FLAGS), from_environment(environ), from_file(file)
         given: Mapping[str, object] = {}
         for source in reversed(sources):
             given = merged(given, source.values)
@@ -163,18 +160,6 @@ class Settings(BaseSettings):
 
     def as_toml(self) -> str:
         return toml.document(self.described())
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given, so that `Settings()` are the defaults; `load` reads the others."""
-        return (init_settings,)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from pydantic_settings import BaseSettings, EnvSettingsSource
-
 from . import toml
 from .errors import InvalidSetting
 
@@ -50,17 +48,14 @@ def from_flags(flags: Mapping[str, object], keys: Mapping[str, Key]) -> Source:
     return Source(given, spell=lambda key: f"--{key[-1]}")
 
 
-def from_environment(settings: type[BaseSettings], environ: Mapping[str, str]) -> Source:
+def from_environment(environ: Mapping[str, str]) -> Source:
     """Of the variables with our prefix, DAVSTORE_DATA and those with two underscores are settings."""
-    source = EnvSettingsSource(settings)
-    ours = {name.lower(): value for name, value in environ.items() if name.startswith(PREFIX)}
-    source.env_vars = {name: value for name, value in ours.items() if "__" in name or name == f"{PREFIX}DATA".lower()}
-    sections = {name.removeprefix(PREFIX.lower()).split("__")[0] for name in source.env_vars}
-    unknown: dict[str, object] = {name: {} for name in sections if name not in settings.model_fields}
-    return Source(
-        merged(unknown, cast("dict[str, object]", source())),
-        spell=lambda key: PREFIX + "__".join(key).upper(),
-    )
+    given: Mapping[str, object] = {}
+    for name, value in environ.items():
+        key = tuple(name.removeprefix(PREFIX).lower().split("__"))
+        if name.startswith(PREFIX) and (len(key) > 1 or key == ("data",)):
+            given = merged(given, _nested(key, value))
+    return Source(given, spell=lambda key: PREFIX + "__".join(key).upper())
 
 
 def from_file(file: Path | None) -> Source:
