@@ -20,6 +20,13 @@ function request()
   return wrk.format("{method}", path, nil, path .. base:sub(#path + 1))
 end
 """
+IN_TURN = """
+local n = 0
+function request()
+  n = n + 1
+  return wrk.format("{method}", "{folder}file%20number%20" .. n % {count} .. ".txt")
+end
+"""
 RANGES = """
 math.randomseed({seed})
 function request()
@@ -59,6 +66,10 @@ class Wrk:
     def plain(self, method: str, path: str, clients: int, *, at_least: int = 0) -> Told:
         """The same request over and over; every answer has `at_least` so many bytes, or it is Wrong."""
         return self._run(PLAIN.format(method=method, path=path), clients, at_least)
+
+    def in_turn(self, folder: str, clients: int, count: int) -> Told:
+        """GET of one member of a collection after the other, over and over."""
+        return self._run(IN_TURN.format(method="GET", folder=folder, count=count), clients, 1)
 
     def new_files(self, path: str, clients: int, size: int) -> Told:
         """PUT of a content and at a path that nobody had before."""

@@ -1,5 +1,5 @@
-"""`python -m bench`: davstore beside every peer that is installed (rclone and SeaweedFS, Apache and nginx, stock
-WsgiDAV), all in one run.
+"""`python -m bench`: davstore beside every peer that is installed (rclone, SeaweedFS and JuiceFS, Apache and
+nginx, stock WsgiDAV and copyparty), all in one run.
 
 They take turns within each row, in another order each time; the figures are medians. What counts are the ratios, since
 all share whatever else the machine does. davstore's figures are with its default settings, each write on disk before it

@@ -92,7 +92,9 @@ def found() -> list[Server]:
         ("nginx", "nginx", _nginx),
         ("rclone", "rclone", _rclone),
         ("SeaweedFS", "weed", _weed),
+        ("JuiceFS", "juicefs", _juicefs),
         ("WsgiDAV", "wsgidav", _wsgidav),
+        ("copyparty", "copyparty", _copyparty),
     ):
         if _program(program) and (program != "nginx" or NGINX_DAV.exists()):
             servers.append(Server(name, "left to the system", command))
@@ -161,6 +163,30 @@ def _weed(folder: Path, port: int) -> list[str]:
     own = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.preStopSeconds=0"]
     dav = ["-filer", "-webdav", f"-webdav.port={port}", f"-webdav.cacheDir={folder}"]
     return [_program("weed"), "server", f"-dir={folder / 'data'}", *own, *listening, *dav]
+
+
+def _juicefs(folder: Path, port: int) -> list[str]:
+    program, names = _program("juicefs"), f"sqlite3://{folder}/names.db"
+    store = ["--storage", "file", "--bucket", f"{folder / 'data'}/"]
+    subprocess.run([program, "format", names, "bench", *store], check=True, capture_output=True)
+    own = ["--no-usage-report", "--metrics", f"127.0.0.1:{free_port()}", "--log", f"{folder}/juicefs.log"]
+    return [program, "webdav", names, f"127.0.0.1:{port}", *own, "--cache-dir", f"{folder}/cache"]
+
+
+def _copyparty(folder: Path, port: int) -> list[str]:
+    settings = ["env", f"HOME={folder}", f"XDG_CONFIG_HOME={folder}", _program("copyparty"), "-q", "--no-crt"]
+    return [
+        *settings,
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-v",
+        f"{folder / 'data'}::A",
+        "--daw",
+        "--hist",
+        f"{folder}/h",
+    ]
 
 
 def _wsgidav(folder: Path, port: int) -> list[str]:

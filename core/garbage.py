@@ -104,13 +104,7 @@ def run(
         expired = expire(database, tempo)
     media = LetGo() if dry_run else let_go(database, contents, tempo)
     collector = Collector(database, registry, tempo, breaker)
-    total = ahead
-    for _ in range(GENERATIONS):
-        done: Collected = collector.collect(grace, retention, dry_run=dry_run, force=force)
-        done += collector.purge(retention, dry_run=dry_run)
-        total += done
-        if not done.released or grace:
-            break
+    total = ahead + _collect(collector, grace, retention, dry_run=dry_run, force=force)
     delivered = None if dry_run else deliver(database, contents, tempo)
     if remember is not None and not dry_run:
         history.forget(database, remember, tempo)
@@ -129,6 +123,18 @@ def run(
         media_trashed=media.trashed,
         refused=tuple(sorted({*total.refused, *media.left})),
     )
+
+
+def _collect(collector: Collector, grace: int, retention: int | None, *, dry_run: bool, force: bool) -> Collected:
+    """Collects and purges until nothing that was let go by it can go as well."""
+    total = Collected()
+    for _ in range(GENERATIONS):
+        done: Collected = collector.collect(grace, retention, dry_run=dry_run, force=force)
+        done += collector.purge(retention, dry_run=dry_run)
+        total += done
+        if not done.released or grace:
+            break
+    return total
 
 
 def state(tx: Transaction) -> State:

@@ -62,22 +62,11 @@ def _attachments() -> Schema:
     form = _object({"file": BINARY, **fields}, required=["file"])
     bodies = {"multipart/form-data": {"schema": form}, "application/octet-stream": {"schema": BINARY}}
     making = [*(_query(name, schema) for name, schema in fields.items()), _query("document", ID_TEXT)]
-    page: Schema = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
-    listing = [
-        _query("page_size", page),
-        _query("page_token", TEXT),
-        _query("order_by", {"type": "string", "enum": ORDERS, "default": "-created"}),
-        _query("filename", TEXT, "A part of the name, whatever its case."),
-        _query("media_type", TEXT, "The type, or all of a kind as image/*."),
-        _query("created_from", TIME, "Made at that time or later."),
-        _query("created_until", TIME, "Made before."),
-        _query("document", ID_TEXT, "Of this document; without it of all of yours, and what no document has."),
-    ]
     ids = {"type": "array", "items": ID_TEXT, "minItems": 1, "maxItems": 100}
     change = _object({"filename": FILENAME, "media_type": TYPE}) | {"minProperties": 1}
     return {
         "/attachments": {
-            "get": _call("listAttachments", "Attachments, page by page", _shown("Page"), parameters=listing),
+            "get": _call("listAttachments", "Attachments, page by page", _shown("Page"), parameters=_filters()),
             "post": _call(
                 "createAttachment",
                 "Make an attachment of a body, or of a form with a file",
@@ -101,6 +90,20 @@ def _attachments() -> Schema:
             "delete": _call("deleteAttachment", "Put it into the trash", {"204": NOTHING}),
         },
     }
+
+
+def _filters() -> list[Schema]:
+    page: Schema = {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
+    return [
+        _query("page_size", page),
+        _query("page_token", TEXT),
+        _query("order_by", {"type": "string", "enum": ORDERS, "default": "-created"}),
+        _query("filename", TEXT, "A part of the name, whatever its case."),
+        _query("media_type", TEXT, "The type, or all of a kind as image/*."),
+        _query("created_from", TIME, "Made at that time or later."),
+        _query("created_until", TIME, "Made before."),
+        _query("document", ID_TEXT, "Of this document; without it of all of yours, and what no document has."),
+    ]
 
 
 def _documents() -> Schema:
