@@ -2,6 +2,9 @@
 
 Keys inside are integers; `uid`s (UUIDv7) are the public names of rows. Times are Instants (nanoseconds since the Unix
 epoch, UTC, by the database's clock); sizes are bytes. Tables of accounts, jobs and sharing are in `schema_services`.
+
+A part of a table that has an index is told as SQLite takes it. On PostgreSQL it is the same, as a test of the
+migrations sees; said here for both, every process would load both dialects.
 """
 
 from sqlalchemy import (
@@ -137,27 +140,9 @@ objects = Table(
     CheckConstraint("verdict IN ('ok', 'lost', 'corrupt')", name="verdict"),
     Index("uq_objects_dedup", "dedup_key", "bucket", unique=True),
     Index("uq_objects_blob", "storage", "key", unique=True),
-    Index(
-        "ix_objects_digest",
-        "digest",
-        sqlite_where=text("dedup_key IS NULL"),
-        postgresql_where=text("dedup_key IS NULL"),
-    ),
-    Index(
-        "ix_objects_touched",
-        "bucket",
-        "touched",
-        "id",
-        sqlite_where=text("condemned IS NULL"),
-        postgresql_where=text("condemned IS NULL"),
-    ),
-    Index(
-        "ix_objects_condemned",
-        "bucket",
-        "condemned",
-        sqlite_where=text("condemned IS NOT NULL"),
-        postgresql_where=text("condemned IS NOT NULL"),
-    ),
+    Index("ix_objects_digest", "digest", sqlite_where=text("dedup_key IS NULL")),
+    Index("ix_objects_touched", "bucket", "touched", "id", sqlite_where=text("condemned IS NULL")),
+    Index("ix_objects_condemned", "bucket", "condemned", sqlite_where=text("condemned IS NOT NULL")),
     comment="the rows that vouch for blobs",
 )
 
@@ -194,16 +179,10 @@ nodes = Table(
     CheckConstraint("(kind = 'file') = (object IS NOT NULL)", name="content"),
     CheckConstraint("kind <> 'collection' OR links <= 1", name="one_name"),
     Index("ix_nodes_object", "object"),
-    Index("ix_nodes_ruled", "bucket", "owner", sqlite_where=text(RULED), postgresql_where=text(RULED)),
+    Index("ix_nodes_ruled", "bucket", "owner", sqlite_where=text(RULED)),
     Index("ix_nodes_bucket_seq", "bucket", "seq"),
-    Index(
-        "ix_nodes_expires",
-        "bucket",
-        "expires",
-        sqlite_where=text("expires IS NOT NULL"),
-        postgresql_where=text("expires IS NOT NULL"),
-    ),
-    Index("uq_nodes_root", "bucket", unique=True, sqlite_where=text("is_root = 1"), postgresql_where=text("is_root")),
+    Index("ix_nodes_expires", "bucket", "expires", sqlite_where=text("expires IS NOT NULL")),
+    Index("uq_nodes_root", "bucket", unique=True, sqlite_where=text("is_root = 1")),
     comment="what names point to: identity, attributes, content",
 )
 
@@ -254,12 +233,7 @@ trash = Table(
     Column("is_enclosed", Boolean, comment="lay in a collection that does not let everybody in; null: not known"),
     Index("ix_trash_bucket", "bucket", "at"),
     Index("ix_trash_until", "until"),
-    Index(
-        "ix_trash_ending",
-        "ending",
-        sqlite_where=text("ending IS NOT NULL"),
-        postgresql_where=text("ending IS NOT NULL"),
-    ),
+    Index("ix_trash_ending", "ending", sqlite_where=text("ending IS NOT NULL")),
     comment="removed subtrees that can be restored: one row for each, whatever its size",
 )
 
@@ -344,12 +318,7 @@ pictures = Table(
     Column("width", Integer, comment="pixels, as displayed"),
     Column("height", Integer),
     Column("reason", Text, comment="why there is no rendition, whatever the preset"),
-    Index(
-        "ix_pictures_wanted",
-        "wanted",
-        sqlite_where=text("wanted IS NOT NULL"),
-        postgresql_where=text("wanted IS NOT NULL"),
-    ),
+    Index("ix_pictures_wanted", "wanted", sqlite_where=text("wanted IS NOT NULL")),
     comment="contents as pictures: what is known of them, and who makes their renditions",
 )
 

@@ -162,12 +162,7 @@ gc_log = Table(
     Column("digest", Bytewise),
     Column("size", BigInteger),
     Column("reason", Text),
-    Index(
-        "ix_gc_log_digest",
-        "digest",
-        sqlite_where=text("event = 'purged'"),
-        postgresql_where=text("event = 'purged'"),
-    ),
+    Index("ix_gc_log_digest", "digest", sqlite_where=text("event = 'purged'")),
     Index("ix_gc_log_at", "at"),
     Index("ix_gc_log_object_uid", "object_uid"),
     comment="what the collector let go, when and why",
