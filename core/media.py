@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-import filetype  # pyright: ignore[reportMissingTypeStubs]
-
 from .errors import TooLarge, UnsupportedMediaType
 from .model import Bucket, Path
 from .staging import Sealed
@@ -107,6 +105,8 @@ def type_of(name: str, declared: str, content: Sealed | None = None) -> str:
 @lru_cache(maxsize=16)
 def sniffed(head: bytes) -> str | None:
     """The type that the first bytes of a content show; None for text, and for what has no signature."""
+    import filetype  # pyright: ignore[reportMissingTypeStubs] - only where there are uploads
+
     found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType]
     return _canonical(found) if found else None
 

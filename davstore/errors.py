@@ -1,11 +1,9 @@
 """The one table from refusals to HTTP: status, and the RFC 4918 condition where there is one."""
 
 import json
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
 from wsgidav.dav_error import DAVError
 
@@ -14,6 +12,7 @@ from core.errors import Refusal
 from core.model import Path
 
 from .request import Environ, Headers, Response, href, phrase
+from .xml import text
 
 
 class Row(NamedTuple):
@@ -102,8 +101,6 @@ INTERNAL = (core.StorageUnavailable, core.Unusable, core.Corrupt)
 CHALLENGE = 'Basic realm="davstore", charset="UTF-8"'
 RETRY_AFTER = "10"
 
-_forbidden_in_xml = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 
 def row(refusal: Refusal, method: str) -> Row:
     """The refusal's line of the table; a kind that has none is answered like its parent."""
@@ -154,10 +151,9 @@ def allow(method: str = "") -> str:
 
 def error_xml(condition: str, hrefs: Sequence[str] = (), detail: str = "") -> str:
     """An RFC 4918 `error` element (section 14.5), with the reason for people in an element of our own."""
-    inside = "".join(f"<D:href>{escape(link)}</D:href>" for link in hrefs)
+    inside = "".join(f"<D:href>{text(link)}</D:href>" for link in hrefs)
     code = f"<D:{condition}>{inside}</D:{condition}>" if condition else ""
-    reason = _forbidden_in_xml.sub("\ufffd", detail)
-    message = f"<s:message>{escape(reason)}</s:message>" if reason else ""
+    message = f"<s:message>{text(detail)}</s:message>" if detail else ""
     return f'<D:error xmlns:D="DAV:" xmlns:s="urn:davstore:">{code}{message}</D:error>'
 
 

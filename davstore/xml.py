@@ -22,7 +22,7 @@ MOST_NAMESPACE_TEXT = 16 << 10
 CONTENT_TYPE = "application/xml; charset=utf-8"
 DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """What is no character of XML 1.0."""
 SPECIAL = re.compile(f"[&<>]|{UNSENDABLE.pattern}")
 MENTIONED = re.compile(r"(?<![^\s:<>&\"'/=])[^\s:<>&\"'/=]++(?=:)")
