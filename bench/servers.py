@@ -1,5 +1,6 @@
 """The servers that `python -m bench peers` compares, each with its usual settings on a folder and a port of its own."""
 
+import compileall
 import json
 import os
 import shutil
@@ -80,6 +81,7 @@ class Running:
 
 def found() -> list[Server]:
     """davstore first, then every peer that is installed."""
+    _compile()
     given = (("DAVSTORE_ADMIN_PASSWORD", PASSWORD),)
     lazy = (*given, ("DAVSTORE_DATABASE__DURABILITY", "os"))
     servers = [
@@ -99,6 +101,12 @@ def found() -> list[Server]:
         if _program(program) and (program != "nginx" or NGINX_DAV.exists()):
             servers.append(Server(name, "left to the system", command))
     return servers
+
+
+def _compile() -> None:
+    """As an installer would: the peers are installed, and a checkout may be compiled anew at each start."""
+    for package in ("core", "davstore"):
+        compileall.compile_dir(Path(__file__).parents[1] / package, quiet=1)
 
 
 def _davstore(folder: Path, port: int) -> list[str]:
