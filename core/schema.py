@@ -195,7 +195,6 @@ nodes = Table(
     CheckConstraint("kind <> 'collection' OR links <= 1", name="one_name"),
     Index("ix_nodes_object", "object"),
     Index("ix_nodes_ruled", "bucket", "owner", sqlite_where=text(RULED), postgresql_where=text(RULED)),
-    Index("ix_nodes_bucket_seq", "bucket", "seq"),
     Index(
         "ix_nodes_expires",
         "bucket",
@@ -214,7 +213,7 @@ names = Table(
     Column("name", Bytewise, primary_key=True, comment="byte-exact, as given"),
     Column("key", Bytewise, nullable=False, comment="its NFC form"),
     Column("node", Id, ForeignKey("nodes.id", ondelete="RESTRICT"), nullable=False),
-    Index("ix_names_key", "parent", "key"),
+    Index("ix_names_key", "parent", "key", sqlite_where=text("key <> name"), postgresql_where=text("key <> name")),
     Index("ix_names_node", "node"),
     sqlite_with_rowid=False,
     comment="(parent, name) -> node: the tree",
