@@ -10,12 +10,12 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -41,6 +41,7 @@ from .prepared import Parameters, Prepared, refusal
 from .wal import Checkpoints, FileLock, SharedSync, UnsyncedLog, Watch
 from .writers import Writers
 
+T = TypeVar("T")
 Durability = Literal["fsync", "os"]
 Result = CursorResult[*tuple[Any, ...]]
 AnyRow = Row[*tuple[Any, ...]]
@@ -195,6 +196,14 @@ class Database:
         """
         with translated(), self._turn(buckets, durable=durable, brief=brief) as connection:
             yield self._transaction(connection)
+
+    def written(self, act: Callable[[Transaction], T], *buckets: BucketId) -> T:
+        """What the act gives, in a brief and durable `write`. It may be done by another thread that writes."""
+        if self._embedded is None:
+            with self.write(*buckets, brief=True) as tx:
+                return act(tx)
+        with translated():
+            return self._embedded.run(lambda connection: act(self._transaction(connection)), durable=True)
 
     def _transaction(self, connection: Connection) -> Transaction:
         return Transaction(connection, is_heard=bool(self.engine.dispatch.before_cursor_execute))

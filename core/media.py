@@ -102,9 +102,24 @@ def type_of(name: str, declared: str, content: Sealed | None = None) -> str:
     return (sniffed(content.head) if content else None) or UNKNOWN
 
 
+_signature = re.compile(
+    rb"""
+    \x00[\x00\x01a] | \x04" | \x1aE | \x1f[\x8b\x9d\xa0] | !< | [\x22-\x28]\xb5 | \#! | %[!P] | 0& | 7z | 8B | AC
+    | B[MZ] | C[Wr] | F[LOW] | GI | I[DIS] | LZ | M[4MSTZ] | NE | O[Tg] | PK | [P-_]\* | R[Ia] | SQ | \{\\ | f[Lt] | gi
+    | wO | \x7fE | \x89[LP] | \xce\xb2 | \xd0\xcf | \xed\xab | \xef\xbb | \xfd7 | \xff[\xd8\xf1-\xf3\xf9\xfb]
+    | .{4}ftyp | .{34}LP | .{128}DIC | .{257}ustar
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+"""How contents of all the types begin that filetype knows. To ask each of them takes it longer than all else that a
+small upload does, and most contents that get here have no signature."""
+
+
 @lru_cache(maxsize=16)
 def sniffed(head: bytes) -> str | None:
     """The type that the first bytes of a content show; None for text, and for what has no signature."""
+    if not _signature.match(head):
+        return None
     import filetype  # pyright: ignore[reportMissingTypeStubs] - only where there are uploads
 
     found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType]

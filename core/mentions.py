@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from urllib.parse import unquote
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 
 from . import buckets, locks, places, relocation
 from .batches import among
@@ -211,7 +211,7 @@ def _is_there(tx: Transaction, media: _File) -> bool:
 
 def _documents_changed(tx: Transaction, bucket: Bucket, survey: _Survey) -> bool:
     """Whether a mention may have come since the walk: then the next run decides."""
-    return tx.scalar(select(func.count()).where(nodes.c.bucket == bucket.id, nodes.c.seq > survey.seq)) > 0
+    return buckets.by_id(tx, bucket.id).seq > survey.seq
 
 
 def _trash(tx: Transaction, bucket: Bucket, media: _File) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from . import (
     attributes,
@@ -29,13 +29,7 @@ from . import (
 )
 from .contents import Contents
 from .database import Database, Transaction
-from .errors import (
-    AlreadyExists,
-    Forbidden,
-    InvalidMove,
-    NotACollection,
-    NotFound,
-)
+from .errors import AlreadyExists, Forbidden, InvalidMove, NotACollection, NotFound
 from .guards import Situation
 from .listings import Members
 from .model import (
@@ -43,6 +37,7 @@ from .model import (
     Bucket,
     BucketId,
     Caller,
+    Descriptor,
     Digest,
     Expect,
     Granted,
@@ -65,6 +60,7 @@ from .pictures import Picture
 from .places import Place
 from .staging import Draft, Sealable, Sealed
 
+T = TypeVar("T")
 PAGE = 1000
 
 
@@ -183,13 +179,16 @@ class Namespace:
 
         def attempt() -> Outcome:
             if content.data is not None:
-                with suppress(BlobNeeded), self._write(path) as tx:
-                    return files.write(tx, self.caller, path, content, None, media_type, modified, expect, expires)
+                with suppress(BlobNeeded):
+                    return self._written(path, write)
             bucket = self._home(path)
             media.admit_bytes(bucket, path, media.type_of(path[-1], media_type, content), content)
             blob = self.contents.publish(bucket, content)
             with self.database.write(bucket.id) as tx:
-                return files.write(tx, self.caller, path, content, blob, media_type, modified, expect, expires)
+                return write(tx, blob)
+
+        def write(tx: Transaction, blob: Descriptor | None = None) -> Outcome:
+            return files.write(tx, self.caller, path, content, blob, media_type, modified, expect, expires)
 
         return crossing.with_bytes(attempt)
 
@@ -224,10 +223,8 @@ class Namespace:
         guards.writable(path, self.caller, deep=0)
         with self._write(path) as tx:
             guards.holds(tx, self.caller, expect)
-            if not path or (len(path) == 1 and buckets.find(tx, path[0])):
-                raise AlreadyExists(path)
-            if len(path) == 1:
-                raise Forbidden(path, guards.BUCKETS)
+            if len(path) < 2:
+                raise AlreadyExists(path) if not path or buckets.find(tx, path[0]) else Forbidden(path, guards.BUCKETS)
             place = guards.target(tx, self.caller, path)
             if place.node:
                 raise AlreadyExists(path)
@@ -352,7 +349,8 @@ class Namespace:
         """A new lock. Raises LockConflict."""
         guards.writable(path, self.caller, deep=1)
         timeout = min(request.timeout or self.lock_limits.default, self.lock_limits.longest)
-        with self._write(path) as tx:
+
+        def act(tx: Transaction) -> Granted:
             guards.holds(tx, self.caller, expect)
             is_top = len(path) == 1
             place = Situation(tx, self.caller).place(path) if is_top else guards.target(tx, self.caller, path)
@@ -365,6 +363,8 @@ class Namespace:
             lock, others = locks.acquire(tx, self.caller, place, request, timeout)
             return Granted(lock, created, others, place.node is not None and place.node.is_collection)
 
+        return self._written(path, act)
+
     def refresh(self, path: Path, timeout: int | None, *, expect: Expect) -> Lock:
         """The submitted lock that covers the path lives on. Raises PreconditionFailed, Forbidden."""
         guards.writable(path, self.caller, deep=1)
@@ -376,14 +376,18 @@ class Namespace:
     def unlock(self, path: Path, token: str) -> None:
         """Raises NoSuchLock, Forbidden for another's lock unless the caller is an administrator."""
         guards.writable(path, self.caller, deep=1)
-        with self._write(path) as tx:
-            locks.release(tx, self.caller, Situation(tx, self.caller).place(path), token)
+        self._written(path, lambda tx: locks.release(tx, self.caller, Situation(tx, self.caller).place(path), token))
 
     def _write(self, path: Path) -> AbstractContextManager[Transaction]:
         """The only writer of the path's bucket, briefly."""
-        if self.database.has_one_writer:
-            return self.database.write(brief=True)
-        return self.database.write(self._bucket(path), brief=True)
+        return self.database.write(*self._writer(path), brief=True)
+
+    def _written(self, path: Path, act: Callable[[Transaction], T]) -> T:
+        """As `_write`, of an act that any thread may do."""
+        return self.database.written(act, *self._writer(path))
+
+    def _writer(self, path: Path) -> tuple[BucketId, ...]:
+        return () if self.database.has_one_writer else (self._bucket(path),)
 
     def _home(self, path: Path) -> Bucket:
         with self.database.read() as tx:

@@ -155,10 +155,11 @@ def _walked(tx: Transaction, path: Path) -> Place | None:
 
 
 def member(tx: Transaction, parent: NodeId, name: str) -> tuple[str, NodeId] | None:
-    """A member, with its name as stored: the very name, or else the NFC-equal one."""
-    same = select(names.c.name, names.c.node).where(names.c.parent == parent)
-    for which in (names.c.name == name, names.c.key == folded(name)):
-        row = tx.execute(same.where(which).order_by(names.c.name).limit(1)).first()
-        if row:
-            return row.name, row.node
+    """A member, with its name as stored: the very name, or else the first of those that are NFC-equal."""
+    key = folded(name)
+    others = select(names.c.name).where(names.c.parent == parent, names.c.key == key, names.c.key != names.c.name)
+    for stored in (name, *sorted({key, *tx.execute(others).scalars()}, key=str.encode)):
+        node = tx.scalar(select(names.c.node).where(names.c.parent == parent, names.c.name == stored))
+        if node is not None:
+            return stored, node
     return None

@@ -95,6 +95,17 @@ class Checkpoints:
             self._thread.join()
 
 
+class _Caller:
+    """A thread that waits until an fsync has served it, or until the next one is its own to do."""
+
+    __slots__ = ("bell", "is_served")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.is_served = False
+
+
 class SharedSync:
     """Group commit. A call returns when the log holds on disk all that was written to it before the call.
 
@@ -105,34 +116,43 @@ class SharedSync:
     def __init__(self, wal: Path) -> None:
         self._wal = wal
         self._file = -1
-        self._turn = threading.Condition()
-        self._asked = 0
-        self._done = 0
-        self._running = False
+        self._guard = threading.Lock()
+        self._is_running = False
+        self._waiting: list[_Caller] = []
         self._failure: UnsyncedLog | None = None
 
     def __call__(self) -> None:
-        with self._turn:
-            self._asked += 1
-            mine = self._asked
-            while self._done < mine and self._running:
-                self._turn.wait()
-            if self._failure:
-                raise self._failure
-            if self._done >= mine:
-                return
-            self._running = True
-            serves = self._asked
+        with self._guard:
+            me = _Caller() if self._is_running else None
+            if me:
+                self._waiting.append(me)
+            self._is_running = True
+        if me:
+            me.bell.acquire()
+        if me is None or not me.is_served:
+            self._serve()
+        if self._failure:
+            raise self._failure
+
+    def _serve(self) -> None:
+        """One fsync, for the calling thread and all who wait by now; then it is another's turn."""
+        with self._guard:
+            served, self._waiting = self._waiting, []
         try:
-            self._fsync()
-        except OSError as error:
+            if not self._failure:
+                self._fsync()
+        except BaseException as error:
             self._failure = UnsyncedLog(error)
-            raise self._failure from error
+            if not isinstance(error, OSError):
+                raise
         finally:
-            with self._turn:
-                self._running = False
-                self._done = max(self._done, serves)
-                self._turn.notify_all()
+            with self._guard:
+                heir = self._waiting.pop(0) if self._waiting else None
+                self._is_running = heir is not None
+            for caller in served:
+                caller.is_served = True
+            for caller in [heir, *served] if heir else served:
+                caller.bell.release()
 
     def _fsync(self) -> None:
         if self._file < 0 or os.fstat(self._file).st_nlink == 0:

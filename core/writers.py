@@ -19,6 +19,7 @@ from .prepared import refusal
 from .wal import FileLock, SharedSync
 
 BEGIN = "BEGIN IMMEDIATE"
+Act = Callable[[Connection], Any]
 MOST = 16
 """Writers in one transaction, so that other processes get their turn."""
 
@@ -44,13 +45,18 @@ class _Batch:
 
 
 class _Waiter:
-    """A thread that sleeps until its bell rings."""
+    """A thread that sleeps until its bell rings: it has its turn, or its act has been done for it."""
 
-    __slots__ = ("_bell", "batch", "is_brief")
+    __slots__ = ("_bell", "act", "batch", "durable", "failure", "is_brief", "is_done", "result")
 
-    def __init__(self, is_brief: bool = True) -> None:
+    def __init__(self, is_brief: bool = True, act: Act | None = None, *, durable: bool = False) -> None:
         self.is_brief = is_brief
+        self.act = act
+        self.durable = durable
         self.batch: _Batch | None = None
+        self.is_done = False
+        self.result: Any = None
+        self.failure: BaseException | None = None
         self._bell = threading.Lock()
         self._bell.acquire()
 
@@ -59,6 +65,13 @@ class _Waiter:
 
     def wake(self) -> None:
         self._bell.release()
+
+    def told(self) -> Any:
+        """What the act gave, now that it is on disk."""
+        failure = self.failure or (self.batch and self.batch.failure)
+        if failure:
+            raise failure
+        return self.result
 
 
 class Writers:
@@ -90,7 +103,27 @@ class Writers:
 
         `brief` says that it neither lasts nor waits for other threads, so that it may share its transaction.
         """
-        batch = self._awaited(brief)
+        with self._joined(self._awaited(brief), durable=durable, brief=brief) as connection:
+            yield connection
+
+    def run(self, act: Act, *, durable: bool) -> Any:
+        """What the act gives, as in a brief turn. Where others write, one of them does it beside its own: no thread
+        has to wake up for it while the others wait."""
+        with self._guard:
+            me = _Waiter(act=act, durable=durable) if self._is_taken else None
+            if me:
+                self._queue.append(me)
+            self._is_taken = True
+        if me:
+            me.sleep()
+            if me.is_done:
+                return me.told()
+        with self._joined(me and me.batch, durable=durable, brief=True) as connection:
+            return act(connection)
+
+    @contextmanager
+    def _joined(self, batch: _Batch | None, *, durable: bool, brief: bool) -> Generator[Connection]:
+        """Our turn, in the transaction that we share, or in one of our own."""
         is_first = batch is None
         batch = batch or self._begun()
         try:
@@ -148,6 +181,8 @@ class Writers:
     def _go_on(self, batch: _Batch, *, durable: bool, brief: bool, is_over: bool = False) -> None:
         """The next one goes on with the transaction, or it is committed."""
         batch.durable |= durable
+        if brief:
+            self._take_along(batch)
         me = None if is_over else _Waiter()
         if not (brief and self._handed_over(batch, me)):
             self._commit(batch)
@@ -155,6 +190,20 @@ class Writers:
             me.sleep()
             if batch.failure:
                 raise batch.failure
+
+    def _take_along(self, batch: _Batch) -> None:
+        """What is waiting to be done is done here and now. Raises where that ends the transaction."""
+        while (waiter := self._next_act(batch)) is not None:
+            if not _done_for(waiter, batch):
+                self._abandon(batch, _ended(batch))
+                raise _ended(batch)
+
+    def _next_act(self, batch: _Batch) -> _Waiter | None:
+        with self._guard:
+            if not self._queue or self._queue[0].act is None or batch.count >= MOST:
+                return None
+            batch.count += 1
+            return self._queue.popleft()
 
     def _handed_over(self, batch: _Batch, me: _Waiter | None) -> bool:
         with self._guard:
@@ -224,6 +273,24 @@ def _begun(connection: Connection) -> _Batch:
         connection.close()
         raise
     return batch
+
+
+def _done_for(waiter: _Waiter, batch: _Batch) -> bool:
+    """The waiter's act is a part of the transaction, or undone. False where the transaction is over with it."""
+    waiter.batch, waiter.is_done = batch, True
+    try:
+        _command(batch, f"SAVEPOINT {batch.member}")
+        waiter.result = waiter.act(batch.connection) if waiter.act else None
+        if not batch.driver.in_transaction:
+            raise _ended(batch)
+    except BaseException as error:
+        waiter.failure = error
+        is_undone = _undone(batch)
+        waiter.wake()
+        return is_undone
+    batch.durable |= waiter.durable
+    batch.waiting.append(waiter)
+    return True
 
 
 def _command(batch: _Batch, command: str) -> None:

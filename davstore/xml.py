@@ -6,6 +6,7 @@ What is sent is written as text, not built as trees: a listing of 10,000 members
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from threading import local
 from typing import Any, Protocol, TypeVar
 
 from lxml import etree  # pyright: ignore[reportAttributeAccessIssue] - it comes without stubs
@@ -57,7 +58,7 @@ def document(body: bytes) -> Element | None:
     if not body.strip():
         return None
     try:
-        root = etree.fromstring(body, _parser())
+        root = etree.fromstring(body, _parsers.own)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise DAVError(HTTP_BAD_REQUEST, f"the body is not well-formed XML: {error}") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -65,10 +66,21 @@ def document(body: bytes) -> Element | None:
     return root
 
 
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, huge_tree=False
-    )
+class _Parsers(local):
+    """A parser for each thread: to make one takes as long as a small document."""
+
+    def __init__(self) -> None:
+        self.own = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            remove_comments=True,
+            remove_pis=True,
+            huge_tree=False,
+        )
+
+
+_parsers = _Parsers()
 
 
 def name_of(element: Element) -> PropertyName:
@@ -103,7 +115,7 @@ def standalone(element: Element) -> str:
     language = next(
         (each.get(LANG) for each in (element, *element.iterancestors()) if each.get(LANG) is not None), None
     )
-    copy = etree.fromstring(etree.tostring(element, with_tail=False, encoding="utf-8"), _parser())
+    copy = etree.fromstring(etree.tostring(element, with_tail=False, encoding="utf-8"), _parsers.own)
     if language is not None:
         copy.set(LANG, language)
     written = etree.tostring(copy, encoding="unicode")

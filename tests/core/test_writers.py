@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ class Refused(Exception):
 class Crowd:
     """A writer that is within its turn, and others who wait for theirs, in a known order."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, done_by: Sequence[str]) -> None:
         self.database = database
+        self._done_by = cycle(done_by)
         self.within, self.may_end = threading.Event(), threading.Event()
         self.pool = ThreadPoolExecutor(MOST + 8)
         self._first = self.pool.submit(self._hold)
@@ -41,7 +43,8 @@ class Crowd:
 
     def join(self, act: Callable[[Transaction], object], *, brief: bool = True) -> Future[None]:
         waiting = self._waiting()
-        joined = self.pool.submit(self._write, act, brief)
+        write = self._write if not brief or next(self._done_by) == "themselves" else self._have_written
+        joined = self.pool.submit(write, act, brief)
         while self._waiting() == waiting:
             time.sleep(0.001)
         return joined
@@ -49,6 +52,9 @@ class Crowd:
     def _write(self, act: Callable[[Transaction], object], brief: bool) -> None:
         with self.database.write(brief=brief) as tx:
             act(tx)
+
+    def _have_written(self, act: Callable[[Transaction], object], brief: bool) -> None:
+        self.database.written(act)
 
     def _waiting(self) -> int:
         writers: Any = self.database._embedded  # pyright: ignore[reportPrivateUsage]
@@ -68,9 +74,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-def crowd(database: Database) -> Iterator[Crowd]:
-    crowd = Crowd(database)
+@pytest.fixture(params=["themselves", "others", "themselves and others", "others and themselves"])
+def crowd(database: Database, request: pytest.FixtureRequest) -> Iterator[Crowd]:
+    """Those who wait write themselves, or have it done by who is before them."""
+    crowd = Crowd(database, request.param.split(" and "))
     yield crowd
     crowd.go()
     crowd.pool.shutdown()
@@ -242,3 +249,11 @@ def test_many_writers_at_once_lose_nothing(database: Database):
         list(pool.map(write, range(8)))
 
     assert said(database) == {f"{n}.{m}" for n in range(8) for m in range(20)}
+
+
+def test_what_is_done_by_others_gives_what_it_gives(crowd: Crowd, database: Database):
+    given = [crowd.pool.submit(database.written, lambda tx, n=n: (insert(tx, str(n)), n)[1]) for n in range(3)]
+    crowd.go()
+
+    assert [each.result(10) for each in given] == [0, 1, 2]
+    assert said(database) == {"first", "0", "1", "2"}
