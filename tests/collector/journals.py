@@ -16,6 +16,8 @@ class Journal:
     profiles: dict[str, str] = field(default_factory=dict[str, str])
     """Ids of a host's rows that are committed, to the digests of what they show."""
     acknowledged: int = 0
+    rounds: int = 0
+    """How often it set out to do something."""
     refused: list[str] = field(default_factory=list[str])
     broken: str = ""
 
@@ -31,6 +33,7 @@ class Actor(ABC):
         try:
             while time.monotonic() < self._until:
                 self._step()
+                self.journal.rounds += 1
         except BaseException as failure:
             self.journal.broken = repr(failure)
             raise

@@ -1,6 +1,6 @@
 """Those who keep a store, each in a thread: they let go, look for waste, read, verify and move what others are using.
 
-All of them work without any grace, again and again. `acknowledged` counts what went, was found, read, verified or
+All of them work without any grace, again and again. `acknowledged` counts what was purged, found, read, verified or
 moved, and `refused` has whatever they found wrong: nothing is.
 """
 
@@ -26,7 +26,7 @@ class Keeper(Actor):
 class Collecting(Keeper):
     def _step(self) -> None:
         done = self._store.collect_garbage(grace=0, retention=0)
-        self.journal.acknowledged += done.deleted
+        self.journal.acknowledged += done.purged
         self.journal.refused += [*done.refused, *([f"{done.failed} deletions failed"] if done.failed else [])]
         time.sleep(PAUSE)
 

@@ -71,7 +71,8 @@ def _nothing_is_lost(store: Store, host: Host, told: Journals) -> None:
     groups: dict[str, list[Journal]] = vars(told)
     assert {repr(each.broken) for group in groups.values() for each in group} == {"''"}
     for name, group in groups.items():
-        print(f"{name}: {_done(group)} done, {len(_refusals(group))} refused")
+        rounds = sum(each.rounds for each in group)
+        print(f"{name}: {_done(group)} done in {rounds} rounds, {len(_refusals(group))} refused")
         assert _done(group), name
     _is_rarely_refused(told)
     keepers = (*told.collecting, *told.sweeping, *told.scrubbing, *told.verifying, *told.moving)
