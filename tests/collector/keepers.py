@@ -13,7 +13,7 @@ from core.store import Store
 from tests.collector.journals import Actor
 
 PAUSE = 0.005
-REST = 0.05
+REST = 0.2
 """Seconds between two looks at everything, which leave the others some time."""
 
 

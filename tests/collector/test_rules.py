@@ -507,6 +507,28 @@ def test_versions_that_were_looked_at_count_when_one_more_comes(open_store: Open
     assert len(store.recovery(life.ADMIN).versions(path)) == 2
 
 
+def test_versions_count_that_come_after_the_newest_went(open_store: OpenStore):
+    """SQLite gives their ids again."""
+    store = open_store(files=_keeping(1))
+    _rewrite(store, ("files", "a.txt"), 5)
+    life.run(store)
+    life.delete_for_good(store, ("files", "a.txt"))
+
+    _rewrite(store, ("files", "b.txt"), 4)
+
+    assert life.run(store).versions_expired == 3
+
+
+def test_versions_count_after_a_clock_that_was_ahead_once(open_store: OpenStore):
+    store = open_store(files=_keeping(1))
+    with store.database.write() as tx:
+        tx.execute(update(buckets).values(thinned=tx.now + DAY))
+
+    for name in ("a.txt", "b.txt"):
+        _rewrite(store, ("files", name), 4)
+        assert life.run(store).versions_expired == 3
+
+
 def test_old_versions_go_by_age(store: Store):
     path = life.put(store)
     life.put(store, data=PHOTO * 2)
