@@ -201,10 +201,11 @@ def test_P9_a_foreign_key_that_is_checked_at_the_commit_stops_no_other_bucket(op
     given_up(store, "media", PHOTO * 2)
     host.show(kept)
 
-    life.run(store)
+    done = life.run(store)
 
     assert [row.uid for row in life.rows(store, objects)] == [kept]
     assert host.shown() == [kept]
+    assert bool(done.refused) == host.is_sqlite, "PostgreSQL can be asked before the commit"
 
 
 def test_P3_a_hosts_row_inserted_between_the_proof_and_the_deletion_keeps_the_object(open_store: OpenStore, host: Host):

@@ -305,6 +305,21 @@ def test_renditions_of_renditions_go_in_one_run(store: Store):
     assert life.run(store).purged == count
 
 
+def test_a_condemned_rendition_whose_source_came_again_is_live_again(store: Store):
+    life.put(store, "source.png")
+    life.put(store, "small.png", PHOTO * 2)
+    _derive(store, (0, 1))
+    for name in ("source.png", "small.png"):
+        life.delete_for_good(store, ("files", name))
+    assert life.condemn(store).condemned == 2
+
+    life.put(store, "source.png")
+
+    done = life.run(store)
+    assert (done.revived, done.purged) == (1, 0)
+    assert [row.state for row in life.rows(store, objects)] == ["live", "live"]
+
+
 @pytest.mark.parametrize("pairs", [[(0, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)], [(0, 0), (0, 1), (1, 1)]])
 def test_renditions_keep_neither_themselves_nor_each_other(store: Store, pairs: list[tuple[int, int]]):
     """A rendition that somebody uploads again may be a rendition's source, and its own."""
