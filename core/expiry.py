@@ -51,10 +51,14 @@ def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
     Files that have such versions are looked for in a snapshot, for which nobody waits; what goes is decided again under
     the writer lock. Too many has a file only if one is newer than the last look.
     """
-    total = 0
+    total, until = 0, None
     with database.read() as tx:
         seen = progress.thinned(tx, bucket)
-        newest = tx.scalar(select(func.max(versions.c.id)).where(versions.c.id > seen, _is_of(bucket)))
+        is_new = tx.scalar(select(exists().where(versions.c.replaced > seen)))
+    if is_new:
+        with database.write(bucket.id, durable=False) as tx:
+            # What other writers of the bucket replaced earlier is seen from now on, and what they replace is later.
+            until = tx.now - 1
     while True:
         with database.read() as tx:
             crowded = _crowded(bucket, tx.now - bucket.versions_age, seen)
@@ -68,9 +72,9 @@ def _thin(database: Database, bucket: Bucket, tempo: Tempo) -> int:
             tx.execute(update(objects).where(held).values(touched=tx.now))
         tempo.between()
         total += len(rows)
-    if newest is not None:
+    if until is not None:
         with database.write(bucket.id, durable=False) as tx:
-            progress.thin(tx, bucket, seen, newest)
+            progress.thin(tx, bucket, seen, until)
     return total
 
 
@@ -78,7 +82,7 @@ def _crowded(bucket: Bucket, oldest: int, seen: int) -> Query:
     """Files of which a version is too many or too old."""
     each = versions.alias("each")
     count = select(func.count()).where(each.c.node == versions.c.node).scalar_subquery()
-    too_many = select(versions.c.node).where(versions.c.id > seen, count > bucket.keep_versions, _is_of(bucket))
+    too_many = select(versions.c.node).where(versions.c.replaced > seen, _is_of(bucket), count > bucket.keep_versions)
     too_old = select(versions.c.node).where(versions.c.replaced <= oldest, _is_of(bucket))
     return select(union(too_many, too_old).subquery().c.node)
 

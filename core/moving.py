@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from . import buckets, objects, outbox
 from .contents import Contents
@@ -108,7 +108,7 @@ def _moved(
 ) -> Moved:
     copies = _intended(database, page, target)
     failures = list(pool.map(partial(_copy, contents), page, copies))
-    lost = [failure for failure in failures if failure is not None]
+    lost = _lost(database, page, failures)
     if len(lost) == len(page) and isinstance(lost[0], StorageUnavailable):
         raise lost[0]
     done = [(row, copy) for row, copy, failure in zip(page, copies, failures, strict=True) if failure is None]
@@ -118,7 +118,7 @@ def _moved(
         so_far,
         moved=so_far.moved + len(pointed),
         moved_bytes=so_far.moved_bytes + size,
-        changed=so_far.changed + len(done) - len(pointed),
+        changed=so_far.changed + len(page) - len(lost) - len(pointed),
         failed=(*so_far.failed, *map(str, lost)),
         left=so_far.left - len(pointed),
         left_bytes=so_far.left_bytes - size,
@@ -154,6 +154,13 @@ def _copy(contents: Contents, row: AnyRow, copy: Descriptor) -> Refusal | None:
     return None
 
 
+def _lost(database: Database, page: Sequence[AnyRow], failures: Sequence[Refusal | None]) -> list[Refusal]:
+    """What could not be copied and is still where it was: whatever went or moved meanwhile is no failure."""
+    failed = [(row, failure) for row, failure in zip(page, failures, strict=True) if failure is not None]
+    with database.read() as tx:
+        return [failure for row, failure in failed if tx.scalar(select(rows.c.id).where(_is_same(row))) is not None]
+
+
 def _point(database: Database, done: Sequence[tuple[AnyRow, Descriptor]], keep: int) -> list[AnyRow]:
     """The objects point to their copies; those are returned that were still what they were when they were copied."""
     pointed: list[AnyRow] = []
@@ -164,7 +171,7 @@ def _point(database: Database, done: Sequence[tuple[AnyRow, Descriptor]], keep: 
 
 
 def _point_one(tx: Transaction, row: AnyRow, copy: Descriptor, keep: int) -> bool:
-    is_same = (rows.c.id == row.id) & (rows.c.storage == row.storage) & (rows.c.key == row.key)
+    is_same = _is_same(row)
     if tx.scalar(select(rows.c.id).where(is_same)) is None:
         outbox.give_up(tx, copy.storage, copy.key)
         return False
@@ -174,3 +181,8 @@ def _point_one(tx: Transaction, row: AnyRow, copy: Descriptor, keep: int) -> boo
     tx.execute(update(rows).where(is_same).values(**there))
     outbox.post(tx, row.storage, row.key, keep)
     return True
+
+
+def _is_same(row: AnyRow) -> ColumnElement[bool]:
+    """Whether the object has still the blob that it had."""
+    return (rows.c.id == row.id) & (rows.c.storage == row.storage) & (rows.c.key == row.key)

@@ -47,10 +47,12 @@ def advance(tx: Transaction, bucket: Bucket, to: int) -> None:
 
 
 def thinned(tx: Transaction, bucket: Bucket) -> int:
-    """Versions up to this id are not too many for their files."""
-    return tx.scalar(select(buckets.c.thinned).where(buckets.c.id == bucket.id)) or 0
+    """Versions that were replaced up to then are not too many for their files."""
+    came = select(buckets.c.thinned).where(buckets.c.id == bucket.id, buckets.c.thinned <= tx.now)
+    return tx.scalar(came) or 0
 
 
 def thin(tx: Transaction, bucket: Bucket, before: int, to: int) -> None:
     """No more where somebody began again meanwhile: with another policy, or files that came from another bucket."""
-    tx.execute(update(buckets).where(buckets.c.id == bucket.id, buckets.c.thinned == before).values(thinned=to))
+    same = or_(buckets.c.thinned == before, buckets.c.thinned > tx.now)
+    tx.execute(update(buckets).where(buckets.c.id == bucket.id, same).values(thinned=to))

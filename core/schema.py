@@ -105,7 +105,7 @@ buckets = Table(
         BigInteger,
         nullable=False,
         server_default="0",
-        comment="versions up to this id are not too many for their files",
+        comment="versions replaced up to then are not too many for their files",
     ),
     Column("created", BigInteger, nullable=False),
     comment="top-level folders with their policy",

@@ -46,9 +46,11 @@ def scrub(database: Database, contents: Contents, older_than: int = 0, tempo: Te
     with closing(_Notes(database)) as notes:
         for row in _due(database, older_than):
             try:
-                verdict = _judged(contents, row, tempo)
+                verdict = _confirmed(database, contents, row, tempo)
             except StorageUnavailable as refusal:
                 failed.add(str(refusal))
+                continue
+            if verdict is None:
                 continue
             notes.add(verdict)
             verified, size = verified + 1, size + row.size
@@ -60,6 +62,24 @@ def scrub(database: Database, contents: Contents, older_than: int = 0, tempo: Te
 def judge(database: Database, contents: Contents, seen: AnyRow) -> None:
     """The blob of the row (SEEN) was read, and the verdict is kept. Raises StorageUnavailable."""
     verdicts.note(database, [_judged(contents, seen, FLAT_OUT)])
+
+
+def _confirmed(database: Database, contents: Contents, seen: AnyRow, tempo: Tempo) -> Verdict | None:
+    """What is found of the object's blob, wherever that has moved meanwhile; None where the object is gone.
+
+    Raises StorageUnavailable.
+    """
+    while True:
+        verdict = _judged(contents, seen, tempo)
+        if verdict.word == "ok":
+            return verdict
+        with database.read() as tx:
+            now = tx.execute(select(*SEEN).where(objects.c.id == seen.id)).first()
+        if now is None:
+            return None
+        if (now.storage, now.key) == (seen.storage, seen.key):
+            return verdict
+        seen = now
 
 
 def _judged(contents: Contents, seen: AnyRow, tempo: Tempo) -> Verdict:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func, or_, select, text
 
 from .blobs import BlobStore
 from .contents import Contents
-from .database import Database, Query, Transaction
+from .database import AnyRow, Database, Query, Transaction
 from .errors import Refusal
 from .model import Digest, Findings, Kind, Problem
 from .schema import buckets, locks, names, nodes, objects, purges, trash, versions
@@ -129,7 +129,7 @@ def _blobs(database: Database, name: str, store: BlobStore) -> tuple[list[Proble
             "I2", key, "is missing" if key not in listed else f"has {listed[key]} bytes where {size} are vouched for"
         )
         for key, size in before.items()
-        if key in after and size is not None and listed.get(key) != size
+        if size is not None and after.get(key) == size != listed.get(key)
     ]
     orphans = [
         Problem("orphan", key, f"{size} bytes")
@@ -165,10 +165,17 @@ def _digests(database: Database, contents: Contents) -> Iterator[Problem]:
         for row in rows:
             last = row.id
             found = _digest(contents, row.storage, row.key)
-            if found != row.digest:
+            if found != row.digest and _is_still_there(database, row):
                 yield Problem("I1", row.key, f"hashes to {found}" if found else "cannot be read")
         if not rows:
             return
+
+
+def _is_still_there(database: Database, seen: AnyRow) -> bool:
+    """Whether the object has the blob that it had: what was let go or moved meanwhile is in order."""
+    same = select(objects.c.id).where(objects.c.id == seen.id, objects.c.storage == seen.storage)
+    with database.read() as tx:
+        return tx.scalar(same.where(objects.c.key == seen.key)) is not None
 
 
 def _digest(contents: Contents, storage: str, key: str) -> Digest | None:

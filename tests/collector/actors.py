@@ -1,6 +1,6 @@
-"""Users of a store and its collector, each in a thread, in one process or in many.
+"""Users of a store, a host application and those who keep it, each in a thread, in one process or in many.
 
-    python -m tests.collector.actors URL DATA SECONDS SEED USERS COLLECTORS
+    python -m tests.collector.actors URL DATA SECONDS SEED USERS
 
 Every user has names of its own, so that its journal alone says what must be there, and contents that all share, so that
 they meet in the objects. The journals are printed as JSON.
@@ -12,57 +12,68 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from unittest.mock import patch
 
+from core import hosting, sweeping
 from core.errors import Refusal
-from core.model import Caller, Path
+from core.model import SECOND, Caller, Path
+from core.namespace import Namespace
 from core.policy import BucketPolicy, Versions
+from core.storage_settings import LocalStorage
 from core.store import Store
+from tests.collector import applications
+from tests.collector.applications import Application
+from tests.collector.hosts import WITH_PHOTOS, Host
+from tests.collector.journals import Actor, Journal
+from tests.collector.keepers import Collecting, Moving, Scrubbing, Sweeping, Verifying
 from tests.parts import stores
 
 CONTENTS = [
     random.Random(n).randbytes(size) for n, size in enumerate((3, 15, 16, 17, 100, 200, 400, 5000, 70_000, 300_000))
 ]
-BUCKETS = ("files", "media")
-CROWDED = 2
+DRAFTS = "drafts"
+"""The bucket that keeps versions, of each file the newest."""
+BUCKETS = ("files", "media", DRAFTS)
+CROWDED = 3
 FORGETFUL = BucketPolicy(inline_below=stores.INLINE_BELOW, versions=Versions(keep=0))
 """Contents are let go, and come again, all the time."""
+POLICIES = {
+    "files": FORGETFUL,
+    "media": FORGETFUL,
+    DRAFTS: BucketPolicy(inline_below=stores.INLINE_BELOW, versions=Versions(keep=1)),
+    applications.BUCKET: WITH_PHOTOS,
+}
+BRIEF = SECOND // 20
+"""How long what a host has put waits for its row: so briefly that the row sometimes comes too late."""
 
 
-@dataclass
-class Journal:
-    """What one user has been told is stored."""
-
-    files: dict[str, str] = field(default_factory=dict[str, str])
-    """Paths, `/`-separated, to digests."""
-    acknowledged: int = 0
-    refused: list[str] = field(default_factory=list[str])
-    broken: str = ""
+def opened(url: str, data: FilePath) -> Store:
+    """With a second storage, to which the blobs of the first are moved."""
+    return stores.opened(url, data, "os", {"annex": LocalStorage(path=data / "annex")}, **POLICIES)
 
 
-class User:
+class User(Actor):
     def __init__(self, store: Store, name: str, seed: int, until: float) -> None:
-        self.journal = Journal()
+        super().__init__(until)
         self._store = store
         self._name = name
         self._chance = random.Random(seed)
-        self._until = until
         self._caller = Caller(name)
         self._namespace = store.namespace(self._caller)
+        self._guest = store.namespace(Caller(f"{name}'s guest"))
         self._files: dict[Path, str] = {}
+        self._older: dict[Path, str] = {}
+        self._guests: set[Path] = set()
         self._trash: dict[Path, str] = {}
 
     def work(self) -> None:
-        try:
-            while time.monotonic() < self._until:
-                self._step()
-        except BaseException as failure:
-            self.journal.broken = repr(failure)
-            raise
-        finally:
-            self.journal.files = {"/".join(path): digest for path, digest in self._files.items()}
+        super().work()
+        self.journal.files = {"/".join(path): digest for path, digest in self._files.items()}
+        self.journal.older = {"/".join(path): digest for path, digest in self._older.items() if path in self._files}
 
     def _step(self) -> None:
         act = self._chance.choice(self._choices())
@@ -80,18 +91,41 @@ class User:
             choices += [self._put_over, self._copy, self._move, self._delete, self._delete_for_good, self._read]
         if self._trash:
             choices += [self._restore, self._forget, self._forget]
+        if any(path in self._files for path in self._older):
+            choices += [self._restore_version, self._restore_version]
         return choices
 
     def _put(self) -> None:
-        self._write(self._fresh())
+        self._write(self._namespace, self._fresh())
 
     def _put_over(self) -> None:
-        self._write(self._any())
+        """By another than the last time, so that it is no rewrite: what was there becomes a version."""
+        path = self._any()
+        before, by_guest = self._files[path], path not in self._guests
+        self._write(self._guest if by_guest else self._namespace, path)
+        if self._files[path] != before:
+            self._supersede(path, before)
+            (self._guests.add if by_guest else self._guests.discard)(path)
 
-    def _write(self, path: Path) -> None:
+    def _write(self, namespace: Namespace, path: Path) -> None:
         content = self._chance.choice(CONTENTS)
-        stores.put(self._namespace, path, content)
+        stores.put(namespace, path, content)
         self._files[path] = hashlib.sha256(content).hexdigest()
+
+    def _restore_version(self) -> None:
+        """The newest is never thinned. What is restored and what it replaces change places."""
+        path = self._chance.choice([path for path in self._older if path in self._files])
+        recovery = self._store.recovery(self._caller)
+        newest = recovery.versions(path)[0]
+        assert newest.digest == self._older[path], path
+        recovery.restore_version(path, newest.uid)
+        before, self._files[path] = self._files[path], newest.digest
+        self._guests.discard(path)
+        self._supersede(path, before)
+
+    def _supersede(self, path: Path, before: str) -> None:
+        if path[0] == DRAFTS:
+            self._older[path] = before
 
     def _copy(self) -> None:
         source, target = self._any(), self._fresh()
@@ -102,6 +136,12 @@ class User:
         source, target = self._any(), self._fresh()
         self._namespace.move(source, target)
         self._files[target] = self._files.pop(source)
+        if source in self._guests:
+            self._guests.remove(source)
+            self._guests.add(target)
+        older = self._older.pop(source, None)
+        if older is not None:
+            self._supersede(target, older)
 
     def _delete(self) -> None:
         path = self._any()
@@ -121,6 +161,8 @@ class User:
         path = self._chance.choice(list(self._trash))
         self._store.recovery(self._caller).forget(self._entry(path))
         del self._trash[path]
+        self._older.pop(path, None)
+        self._guests.discard(path)
 
     def _entry(self, path: Path) -> str:
         trashed = self._store.recovery(self._caller).trashed(path[0])
@@ -137,45 +179,48 @@ class User:
         return (self._chance.choice(BUCKETS), f"{self._name} {self._chance.getrandbits(48):012x}")
 
 
-class Collecting:
-    """Lets go what it can without any grace, again and again."""
+@dataclass
+class Journals:
+    """Those of the users, of the host application, and of each kind of keeper."""
 
-    def __init__(self, store: Store, until: float) -> None:
-        self.journal = Journal()
-        self._store = store
-        self._until = until
-
-    def work(self) -> None:
-        try:
-            while time.monotonic() < self._until:
-                done = self._store.collect_garbage(grace=0, retention=0)
-                self.journal.acknowledged += done.deleted
-                self.journal.refused += done.refused
-                time.sleep(0.005)
-        except BaseException as failure:
-            self.journal.broken = repr(failure)
-            raise
+    users: list[Journal] = field(default_factory=list[Journal])
+    applications: list[Journal] = field(default_factory=list[Journal])
+    collecting: list[Journal] = field(default_factory=list[Journal])
+    sweeping: list[Journal] = field(default_factory=list[Journal])
+    scrubbing: list[Journal] = field(default_factory=list[Journal])
+    verifying: list[Journal] = field(default_factory=list[Journal])
+    moving: list[Journal] = field(default_factory=list[Journal])
 
 
-def work(store: Store, seconds: float, seed: int, users: int, collectors: int) -> tuple[list[Journal], list[Journal]]:
-    """Everybody works until the time is over. The journals of the users, and those of the collectors."""
-    until = time.monotonic() + seconds
-    people = [User(store, f"user {seed} {n}", seed + n, until) for n in range(users)]
-    collecting = [Collecting(store, until) for _ in range(collectors)]
-    threads = [threading.Thread(target=actor.work) for actor in (*people, *collecting)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [user.journal for user in people], [each.journal for each in collecting]
+def work(store: Store, url: str, seconds: float, seed: int, users: int) -> Journals:
+    """Everybody works until the time is over: users, as many threads of a host, and one keeper of each kind."""
+    until, host = time.monotonic() + seconds, Host(url)
+    actors: dict[str, Sequence[Actor]] = {
+        "users": [User(store, f"user {seed} {n}", seed + n, until) for n in range(users)],
+        "applications": [Application(store, host, CONTENTS, seed + n, until) for n in range(2)],
+        "collecting": [Collecting(store, until)],
+        "sweeping": [Sweeping(store, until)],
+        "scrubbing": [Scrubbing(store, until)],
+        "verifying": [Verifying(store, until)],
+        "moving": [Moving(store, until)],
+    }
+    threads = [threading.Thread(target=actor.work) for group in actors.values() for actor in group]
+    with ExitStack() as hurried:
+        for module, name, value in ((hosting, "HAND_OVER", BRIEF), (sweeping, "YOUNG", 0), (sweeping, "DUE", 0)):
+            hurried.enter_context(patch.object(module, name, value))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return Journals(**{name: [actor.journal for actor in group] for name, group in actors.items()})
 
 
 def main() -> None:
-    url, data, seconds, seed, users, collectors = sys.argv[1:]
-    store = stores.opened(url, FilePath(data))
-    journals = work(store, float(seconds), int(seed), int(users), int(collectors))
+    url, data, seconds, seed, users = sys.argv[1:]
+    store = opened(url, FilePath(data))
+    journals = work(store, url, float(seconds), int(seed), int(users))
     store.close()
-    print(json.dumps([[vars(journal) for journal in group] for group in journals]))
+    print(json.dumps({name: [vars(journal) for journal in group] for name, group in vars(journals).items()}))
 
 
 if __name__ == "__main__":

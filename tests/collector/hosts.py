@@ -55,6 +55,16 @@ class Host:
         with self.connected() as connection:
             return [str(uid) for (uid,) in connection.execute("SELECT photo_uid FROM profile ORDER BY id").fetchall()]
 
+    def forget_all(self) -> None:
+        with self.connected() as connection:
+            connection.execute("DELETE FROM profile")
+
+    def profiles(self) -> dict[int, str]:
+        """The uids that profiles show, by their ids."""
+        with self.connected() as connection:
+            rows = connection.execute("SELECT id, photo_uid FROM profile").fetchall()
+        return {int(str(profile)): str(uid) for profile, uid in rows}
+
     @contextmanager
     def connected(self) -> Iterator[Connection]:
         """A transaction of the host's own, committed at the end."""

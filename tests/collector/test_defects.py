@@ -3,13 +3,15 @@
 
 import os
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, event, insert
 
+from core.database import Transaction
 from core.errors import PreconditionFailed, StorageUnavailable
-from core.model import Expect, Look
+from core.model import BucketId, Expect, Look
 from core.schema import nodes, objects, purges, renditions
 from core.store import Store
 from tests.collector import life
@@ -21,16 +23,27 @@ from tests.parts import stores
 OTHER = PHOTO[::-1]
 
 
-def test_P3_an_upload_between_the_question_and_the_verdict_waits_and_keeps_its_object(store: Store):
+def test_P3_an_upload_between_the_question_and_the_verdict_waits_and_keeps_its_object(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
     """The collector has asked every rule and is about to condemn; the upload wants that very object."""
     life.put_and_delete(store)
     uid, uploading = life.only_object(store).uid, threading.Thread(target=life.put, args=(store, "again.txt"))
+    write, asked = store.database.write, threading.Event()
+
+    def asking(*given: BucketId, **how: bool) -> AbstractContextManager[Transaction]:
+        if threading.current_thread() is uploading:
+            asked.set()
+        return write(*given, **how)
 
     def pause(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         if statement.startswith("UPDATE objects SET state=") and not uploading.ident:
             uploading.start()
-            uploading.join(0.3)
+            assert asked.wait(30)
+            uploading.join(1)
             assert uploading.is_alive()
+
+    monkeypatch.setattr(store.database, "write", asking)
 
     event.listen(store.database.engine, "before_cursor_execute", pause)
     done = life.condemn(store)

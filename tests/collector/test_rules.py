@@ -305,6 +305,21 @@ def test_renditions_of_renditions_go_in_one_run(store: Store):
     assert life.run(store).purged == count
 
 
+def test_a_condemned_rendition_whose_source_came_again_is_live_again(store: Store):
+    life.put(store, "source.png")
+    life.put(store, "small.png", PHOTO * 2)
+    _derive(store, (0, 1))
+    for name in ("source.png", "small.png"):
+        life.delete_for_good(store, ("files", name))
+    assert life.condemn(store).condemned == 2
+
+    life.put(store, "source.png")
+
+    done = life.run(store)
+    assert (done.revived, done.purged) == (1, 0)
+    assert [row.state for row in life.rows(store, objects)] == ["live", "live"]
+
+
 @pytest.mark.parametrize("pairs", [[(0, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)], [(0, 0), (0, 1), (1, 1)]])
 def test_renditions_keep_neither_themselves_nor_each_other(store: Store, pairs: list[tuple[int, int]]):
     """A rendition that somebody uploads again may be a rendition's source, and its own."""
@@ -505,6 +520,28 @@ def test_versions_that_were_looked_at_count_when_one_more_comes(open_store: Open
 
     assert life.run(store).versions_expired == 1
     assert len(store.recovery(life.ADMIN).versions(path)) == 2
+
+
+def test_versions_count_that_come_after_the_newest_went(open_store: OpenStore):
+    """SQLite gives their ids again."""
+    store = open_store(files=_keeping(1))
+    _rewrite(store, ("files", "a.txt"), 5)
+    life.run(store)
+    life.delete_for_good(store, ("files", "a.txt"))
+
+    _rewrite(store, ("files", "b.txt"), 4)
+
+    assert life.run(store).versions_expired == 3
+
+
+def test_versions_count_after_a_clock_that_was_ahead_once(open_store: OpenStore):
+    store = open_store(files=_keeping(1))
+    with store.database.write() as tx:
+        tx.execute(update(buckets).values(thinned=tx.now + DAY))
+
+    for name in ("a.txt", "b.txt"):
+        _rewrite(store, ("files", name), 4)
+        assert life.run(store).versions_expired == 3
 
 
 def test_old_versions_go_by_age(store: Store):

@@ -2,18 +2,23 @@
 
 import gc
 import re
+import sqlite3
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path as FilePath
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, text
 
 from bench import collector as bench
+from core import uids
 from core.collector import Collector
 from core.jobs import LONGEST
-from core.policy import BucketPolicy
+from core.model import Path
+from core.policy import BucketPolicy, Versions
+from core.schema import versions
 from core.store import Store
 from core.tempo import Tempo
 from tests.collector import life
@@ -113,6 +118,48 @@ def test_a_run_asks_as_often_whatever_is_stored(open_store: OpenStore):
     assert counts[1] == counts[2], "the first run of all begins the walk"
 
 
+def test_a_run_takes_as_long_however_many_versions_are_kept(open_store: OpenStore):
+    """In steps of SQLite's machine."""
+    store = open_store(files=BucketPolicy(inline_below=INLINE_BELOW, versions=Versions(keep=10_000)))
+    if store.database.url.get_backend_name() != "sqlite":
+        return
+    path, steps = life.put(store), list[int]()
+    for count in (10, 1000):
+        _keep(store, path, count)
+        life.run(store)
+        life.put(store, path[-1], life.PHOTO * count)
+
+        steps.append(_steps(store, lambda: life.run(store)))
+
+    assert len(store.recovery(life.ADMIN).versions(path)) > 1000
+    assert steps[1] < 1.5 * steps[0]
+
+
+def _keep(store: Store, path: Path, count: int) -> None:
+    """So many older contents more."""
+    file = life.as_ann(store).node(path)
+    with store.database.write() as tx:
+        like = {"node": file.id, "object": file.object, "size": file.size, "media_type": file.media_type}
+        about = {"modified": tx.now, "author": "ann", "replaced": tx.now}
+        tx.execute(insert(versions), [{"uid": uids.fresh(), **like, **about} for _ in range(count)])
+
+
+def _steps(store: Store, act: Callable[[], object]) -> int:
+    """What SQLite does meanwhile, by tens."""
+    done = [0]
+
+    def tick() -> None:
+        done[0] += 1
+
+    def listen(_connection: object, cursor: sqlite3.Cursor, *_rest: object) -> None:
+        cursor.connection.set_progress_handler(tick, 10)
+
+    event.listen(store.database.engine, "before_cursor_execute", listen)
+    act()
+    event.remove(store.database.engine, "before_cursor_execute", listen)
+    return done[0]
+
+
 def _forget_all(store: Store) -> None:
     """The rows of the benchmark are no store's."""
     with store.database.write() as tx:
@@ -156,14 +203,14 @@ def _peak(store: Store, count: int) -> int:
     return peak
 
 
-def test_a_process_that_lets_ten_times_as_much_go_is_hardly_larger(tmp_path: Path):
+def test_a_process_that_lets_ten_times_as_much_go_is_hardly_larger(tmp_path: FilePath):
     """But for what SQLite keeps of the larger database."""
     few, many = (_resident(tmp_path / str(count), count) for count in (FEW, 10 * FEW))
 
     assert many - few < CACHE + 8 * MIB
 
 
-def _resident(data: Path, count: int) -> int:
+def _resident(data: FilePath, count: int) -> int:
     data.mkdir()
     url = f"sqlite:///{data}/davstore.db"
     migrated(url)

@@ -71,6 +71,21 @@ def test_a_scrub_that_is_stopped_has_kept_its_verdicts(store: Store):
     assert verdicts(store) == ["ok", "ok", None]
 
 
+def test_what_is_let_go_while_others_are_read_is_neither_lost_nor_counted(store: Store):
+    paths = [life.put(store, f"{n}.txt", PHOTO + bytes([n])) for n in range(2)]
+    going = [paths[1]]
+
+    def let_go() -> None:
+        if going:
+            life.delete_for_good(store, going.pop())
+            assert life.run(store).deleted == 1
+
+    done = scrub(store.database, store.contents, tempo=Tempo(between=let_go))
+
+    assert (done.verified, done.lost, done.corrupt) == (1, (), ())
+    assert verdicts(store) == ["ok"]
+
+
 def test_a_verdict_waits_for_the_writers_of_its_bucket(store: Store):
     life.put(store)
     bucket = life.bucket(store).id

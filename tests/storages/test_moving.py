@@ -15,7 +15,9 @@ from core.model import SECOND
 from core.moving import Moved
 from core.namespace import Namespace
 from core.schema import objects, purges
+from core.scrubbing import scrub
 from core.store import Store
+from core.tempo import Tempo
 from tests.parts import stores
 from tests.parts.scale import soak
 from tests.parts.strikes import Countdown, Struck, blob_call_fails, statement_fails, told
@@ -218,6 +220,38 @@ def test_two_movers_move_an_object_once(store: Store, ann: Namespace, point: str
     assert places(store) == {"rows": 1}
     collect(store)
     assert [blobs(store, name) for name in ("local", "second", "rows")] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("how", ["purged", "moved by another"])
+def test_what_goes_before_it_could_be_read_is_no_failure(store: Store, ann: Namespace, how: str) -> None:
+    stores.put(ann, FILE, LARGE)
+
+    def go() -> None:
+        if how == "purged":
+            ann.delete(FILE)
+            store.recovery(stores.ANN).empty_trash()
+        else:
+            moved(store, "local", "rows")
+        collect(store)
+
+    with at(store, "open", go):
+        result = moved(store)
+
+    assert (result.moved, result.changed, result.failed) == (0, 1, ())
+
+
+def test_a_blob_that_moves_while_others_are_scrubbed_is_read_where_it_is(store: Store, ann: Namespace) -> None:
+    for path, data in ((FILE, LARGE), (SECOND_FILE, OTHER)):
+        stores.put(ann, path, data)
+
+    def move() -> None:
+        if places(store) == {"local": 2}:
+            assert moved(store).moved == 2
+            collect(store)
+
+    done = scrub(store.database, store.contents, tempo=Tempo(between=move))
+
+    assert (done.verified, done.lost, done.corrupt) == (2, (), ())
 
 
 @pytest.mark.parametrize("claimed", [True, False])

@@ -6,7 +6,7 @@ from alembic import op
 revision = "0014"
 down_revision = "0013"
 
-COMMENT = "versions up to this id are not too many for their files"
+COMMENT = "versions replaced up to then are not too many for their files"
 
 
 def upgrade() -> None:
