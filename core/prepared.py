@@ -6,7 +6,7 @@ SQLAlchemy's own way from a statement to its rows takes several times as long as
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import JSON, Delete, Insert, Select, Update
 from sqlalchemy.engine import Dialect
@@ -40,6 +40,14 @@ class Prepared:
         if compiled is None:
             compiled = self._compiled[dialect.name] = _Compiled(self.statement, dialect)
         return compiled
+
+
+class Asked(Protocol):
+    """Who answers a statement: a transaction, or the database itself with a snapshot for each."""
+
+    def rows(self, statement: Prepared, parameters: Parameters) -> Sequence[Sequence[Any]]: ...
+
+    def first(self, statement: Prepared, parameters: Parameters) -> Sequence[Any] | None: ...
 
 
 class _Compiled:

@@ -172,14 +172,10 @@ class Operations:
         return number, made
 
     def _make(self, who: Any, parent: int, name: bytes, kind: Kind, mode: int, **rest: Any) -> Member:
-        """A collection whose group bit is set gives its group to what is made in it."""
         self._past.refuse(parent, name)
-        above = self._inodes.get(self._numbers.node(parent))
-        gid = above.gid_number if above.mode & stat.S_ISGID else who.gid
-        if kind is Kind.COLLECTION and above.mode & stat.S_ISGID:
-            mode |= stat.S_ISGID
         kept = mode if kind is Kind.SPECIAL else mode & PERMISSIONS
-        made = self._inodes.make(above.id, name.decode(), kind, mode=kept, uid=who.uid, gid=gid, **rest)
+        above = self._numbers.node(parent)
+        made = self._inodes.make(above, name.decode(), kind, mode=kept, uid=who.uid, gid=who.gid, **rest)
         return self._numbers.of(made.id), made
 
     def link(self, number: int, parent: int, name: bytes) -> Member:
