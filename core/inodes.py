@@ -91,6 +91,11 @@ class Inodes:
         self._caller = caller
         self._policies: dict[BucketId, tuple[float, Bucket]] = {}
 
+    def warm_up(self, top: NodeId) -> None:
+        """The first requests find statements compiled and a connection open, as all others do."""
+        Prepared.compile_all(self._database.engine.dialect)
+        self.members(top, "", 1)
+
     def find(self, node: NodeId) -> Inode | None:
         return inode_rows.find(self._database, node)
 
