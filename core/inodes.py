@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
-from sqlalchemy import BindParameter, bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 
 from . import (
     buckets,
@@ -72,12 +72,15 @@ _MORE_LINKS = Prepared(
     .where(nodes.c.id == bindparam("node"))
     .values(links=nodes.c.links + 1, changed=bindparam("at"), seq=bindparam("now_seq"))
 )
+PERMISSIONS = 0o7777
 SETTABLE = frozenset({"mode", "uid_number", "gid_number", "modified", "accessed"})
 
 
 @lru_cache
 def _setting(*columns: str) -> Prepared:
-    given: dict[str, BindParameter[int]] = {column: bindparam(column) for column in columns}
+    given: dict[str, ColumnElement[int]] = {column: bindparam(column) for column in columns}
+    if "mode" in given:
+        given["mode"] = nodes.c.mode.bitwise_and(~PERMISSIONS).bitwise_or(given["mode"])
     changed = update(nodes).values(changed=bindparam("at"), seq=bindparam("now_seq"), **given)
     return Prepared(changed.where(nodes.c.id == bindparam("node")))
 
@@ -187,7 +190,7 @@ class Inodes:
             exchange(tx, self._caller, bucket, (parent, name), (other, other_name))
 
     def change(self, node: NodeId, **values: int) -> Inode:
-        """Sets some of SETTABLE. Raises NotFound."""
+        """Sets some of SETTABLE; of a mode the permissions. Raises NotFound."""
         assert values.keys() <= SETTABLE
         with self._changing(node) as (tx, bucket):
             self._check_unlocked(tx, node)
