@@ -10,12 +10,10 @@ import os
 from queue import SimpleQueue
 from threading import Semaphore, Thread
 
-from .direct import PAGE, set_direct
+from .direct import set_direct
 
 LENGTH, PIECES = 1 << 20, 4
-"""Bytes of a piece, and how many of them wait at most."""
-WORTH = 64 << 10
-"""Bytes from which on an append is worth it."""
+"""Bytes of a piece, which is the longest block as well, and how many of them there are."""
 AT_ONCE = 8
 """Appenders in one process, which have a thread and the memory of their pieces each."""
 _room = Semaphore(AT_ONCE)
@@ -25,10 +23,15 @@ Piece = tuple[int, int, int]
 
 
 class Appender:
-    """Writes pieces of one file, which must stay open until this is closed. Not for several threads at once."""
+    """Appends to a file from `offset`, which is a whole number of pages. The file must stay open until this is closed.
+    Not for several threads at once."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, offset: int) -> None:
         self._descriptor = descriptor
+        self._offset = offset
+        self._current: int | None = None
+        """The piece that is being filled, and how far."""
+        self._filled = 0
         self._memory = mmap.mmap(-1, LENGTH * PIECES)
         self._view = memoryview(self._memory)
         self._free: SimpleQueue[int | None] = SimpleQueue()
@@ -40,20 +43,38 @@ class Appender:
         self._thread: Thread | None = Thread(target=self._run, name="davstore-appending", daemon=True)
         self._thread.start()
 
-    @staticmethod
-    def takes(offset: int, length: int) -> bool:
-        """Whether a block can come this way: others would have to pass through the cache."""
-        return WORTH <= length <= LENGTH and offset % PAGE == length % PAGE == 0
+    def append(self, block: memoryview) -> None:
+        """The block is taken. Raises OSError for one before it, and then nothing of it is."""
+        room = LENGTH - self._filled if self._current is not None else 0
+        further = self._empty_piece() if len(block) > room else None
+        self._fill(block[:room])
+        if further is not None:
+            self._hand_over()
+            self._current = further
+            self._fill(block[room:])
+        if self._filled == LENGTH:
+            self._hand_over()
 
-    def append(self, block: memoryview, offset: int) -> None:
-        """The block is taken. Raises OSError for one before it, and then it is not."""
+    def _empty_piece(self) -> int:
         while (n := self._free.get()) is None:
             self._retry()
-        self._view[n * LENGTH : n * LENGTH + len(block)] = block
-        self._works.put((n, offset, len(block)))
+        return n
+
+    def _fill(self, block: memoryview) -> None:
+        if self._current is not None:
+            at = self._current * LENGTH + self._filled
+            self._view[at : at + len(block)] = block
+            self._filled += len(block)
+
+    def _hand_over(self) -> None:
+        if self._current is not None:
+            self._works.put((self._current, self._offset, self._filled))
+            self._offset += self._filled
+        self._current, self._filled = None, 0
 
     def settle(self) -> None:
         """All that was taken is in the file. Raises OSError."""
+        self._hand_over()
         done: SimpleQueue[None] = SimpleQueue()
         self._works.put(done)
         done.get()
@@ -96,15 +117,16 @@ class Appender:
             try:
                 done += os.pwrite(self._descriptor, rest, offset + done)
             except OSError as error:
+                # The last piece may end anywhere: then it comes through the cache.
                 if error.errno != errno.EINVAL or not set_direct(self._descriptor, False):
                     raise
 
 
-def appender(descriptor: int) -> Appender | None:
+def appender(descriptor: int, offset: int) -> Appender | None:
     """None where the file system has no such writes, or others have all the threads there are for it."""
     if not _room.acquire(blocking=False):
         return None
     if not set_direct(descriptor, True):
         _room.release()
         return None
-    return Appender(descriptor)
+    return Appender(descriptor, offset)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .appending import Appender, appender
+from .appending import LENGTH, Appender, appender
+from .direct import PAGE
 from .errors import TooLarge
 from .model import Digest, Instant
 from .staging import Block, DraftFile, Sealed, is_kept, translated
@@ -74,7 +75,7 @@ class RandomDraft:
         end = offset + length
         self._reserve(end)
         if self._is_appended(offset, length):
-            self._append(memoryview(block), offset)
+            self._append(memoryview(block))
             self._hash_along(block, offset, length)
             self.size = end
             return length
@@ -94,14 +95,14 @@ class RandomDraft:
         """Whether the block goes to the end of the file past the cache. Once one did not, none does."""
         if self._cached is None or not self._file or offset < self._cached or not self._hashed == offset == self.size:
             return False
-        if self._appender is None and Appender.takes(offset, length):
-            self._appender = appender(self._file.descriptor)
-        return self._appender is not None and Appender.takes(offset, length)
+        if self._appender is None and offset % PAGE == 0:
+            self._appender = appender(self._file.descriptor, offset)
+        return self._appender is not None and length <= LENGTH
 
-    def _append(self, block: memoryview, offset: int) -> None:
+    def _append(self, block: memoryview) -> None:
         assert self._appender
         with translated(self._directory):
-            self._appender.append(block, offset)
+            self._appender.append(block)
 
     def settle(self) -> None:
         """All that was written is in the file. Raises StorageFull."""

@@ -46,7 +46,7 @@ def test_a_large_draft_holds_what_was_appended(tmp_path: Path) -> None:
 def test_whatever_comes_between_appends_finds_their_bytes(tmp_path: Path, seed: int) -> None:
     chance, draft, image = random.Random(seed), draft_in(tmp_path), bytearray()
     for n in range(60):
-        block = chance.randbytes(chance.choice((BLOCK, BLOCK, BLOCK, 64 * KIB, 5000)))
+        block = chance.randbytes(chance.choice((BLOCK, 4 * BLOCK, 12 * BLOCK, 64 * KIB, 5000)))
         draft.write(block, len(image))
         image += block
         match chance.randrange(40) if n > 10 else None:
@@ -84,7 +84,7 @@ def test_what_a_full_disk_did_not_take_is_kept_until_it_does(tmp_path: Path, mon
         return write(descriptor, data, offset)
 
     monkeypatch.setattr(appending.os, "pwrite", pwrite)
-    taken, refusal, more = 0, None, blocks(20)[4:]
+    taken, refusal, more = 0, None, blocks(60)[4:]
     while refusal is None:
         try:
             draft.write(more[taken], draft.size)
