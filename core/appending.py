@@ -32,8 +32,7 @@ class Appender:
         self._current: int | None = None
         """The piece that is being filled, and how far."""
         self._filled = 0
-        self._memory = mmap.mmap(-1, LENGTH * PIECES)
-        self._view = memoryview(self._memory)
+        self._view = memoryview(mmap.mmap(-1, LENGTH * PIECES))
         self._free: SimpleQueue[int | None] = SimpleQueue()
         """Pieces that hold nothing; None where one could not be written."""
         for n in range(PIECES):
@@ -87,8 +86,6 @@ class Appender:
             self._works.put(None)
             thread.join()
             set_direct(self._descriptor, False)
-            self._view.release()
-            self._memory.close()
             _room.release()
 
     def _retry(self) -> None:
