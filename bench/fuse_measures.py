@@ -218,12 +218,13 @@ def _content(turn: int, n: int) -> bytes:
 
 
 def _archive(folder: Path, count: int) -> Path:
-    """Source files of Python's own library."""
+    """Source files of Python's own library, once more from the first where it has not so many."""
     archive = folder / f"sources-{count}.tar"
     if not archive.exists():
         top = Path(sysconfig.get_path("stdlib"))
         found = sorted(path for path in top.rglob("*.py") if "site-packages" not in path.parts)
         with tarfile.open(archive, "w") as tar:
-            for path in found[:count]:
-                tar.add(path, path.relative_to(top))
+            for n in range(count):
+                path = found[n % len(found)]
+                tar.add(path, Path(f"library{n // len(found)}") / path.relative_to(top))
     return archive

@@ -44,7 +44,8 @@ class Contents:
 
     def random_draft(self, bucket: Bucket) -> RandomDraft:
         """A draft that is written anywhere, bound for the bucket."""
-        return RandomDraft(self.store(bucket.storage).staging, bucket.inline_below, bucket.max_size)
+        staging, cached = self.store(bucket.storage).staging, self._stagings[bucket.storage].cached
+        return RandomDraft(staging, bucket.inline_below, bucket.max_size, cached)
 
     def transit(self, storage: str) -> Draft:
         """Bytes on their way from one storage to another."""

@@ -187,6 +187,18 @@ class Database:
             yield self._transaction(connection)
             transaction.rollback()
 
+    def rows(self, statement: Prepared, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        """A snapshot of one statement, which SQLite gives without a transaction around it."""
+        if self._embedded is None or self.engine.dispatch.before_cursor_execute:
+            with self.read() as tx:
+                return tx.rows(statement, parameters)
+        with translated(), self._readers.lent() as connection:
+            return statement.rows(connection.connection.driver_connection, self.engine.dialect, parameters)
+
+    def first(self, statement: Prepared, parameters: Parameters) -> Sequence[Any] | None:
+        rows = self.rows(statement, parameters)
+        return rows[0] if rows else None
+
     @contextmanager
     def write(self, *buckets: BucketId, durable: bool = True, brief: bool = False) -> Generator[Transaction]:
         """The only writer of these buckets; committed and, with durability "fsync", on disk when it returns.

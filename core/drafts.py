@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .appending import LENGTH, Appender, appender
+from .direct import PAGE
 from .errors import TooLarge
 from .model import Digest, Instant
 from .staging import Block, DraftFile, Sealed, is_kept, translated
@@ -25,10 +27,11 @@ _fallocate = ctypes.CDLL(None, use_errno=True).fallocate
 class RandomDraft:
     """In memory up to `spill_above` bytes, then in a file of the staging directory.
 
-    What is written in order is hashed as it passes; anything else is hashed when the draft is sealed.
+    What is written in order is hashed as it passes; anything else is hashed when the draft is sealed. What is appended
+    beyond `cached` bytes may still be on its way to the file until the draft is settled, as all but appending does.
     """
 
-    def __init__(self, directory: Path, spill_above: int, limit: int | None) -> None:
+    def __init__(self, directory: Path, spill_above: int, limit: int | None, cached: int | None = None) -> None:
         self.size = 0
         self._directory = directory
         self._spill_above = spill_above
@@ -38,6 +41,8 @@ class RandomDraft:
         self._hash = hashlib.sha256()
         self._hashed: int | None = 0
         self._has_room_behind = False
+        self._cached = cached
+        self._appender: Appender | None = None
 
     @property
     def descriptor(self) -> int | None:
@@ -65,10 +70,16 @@ class RandomDraft:
         self.size = size
 
     def write(self, block: Block, offset: int) -> int:
-        """Raises TooLarge, StorageFull."""
+        """Raises TooLarge, StorageFull; also for what was written before, if that was on its way."""
         length = memoryview(block).nbytes
         end = offset + length
         self._reserve(end)
+        if self._is_appended(offset, length):
+            self._append(memoryview(block))
+            self._hash_along(block, offset, length)
+            self.size = end
+            return length
+        self.settle()
         if self._file is None:
             if offset > len(self._memory):
                 self._memory.extend(bytes(offset - len(self._memory)))
@@ -79,6 +90,31 @@ class RandomDraft:
             self._hash_along(block, offset, length)
         self.size = max(self.size, end)
         return length
+
+    def _is_appended(self, offset: int, length: int) -> bool:
+        """Whether the block goes to the end of the file past the cache. Once one did not, none does."""
+        if self._cached is None or not self._file or offset < self._cached or not self._hashed == offset == self.size:
+            return False
+        if self._appender is None and offset % PAGE == 0:
+            self._appender = appender(self._file.descriptor, offset)
+        return self._appender is not None and length <= LENGTH
+
+    def _append(self, block: memoryview) -> None:
+        assert self._appender
+        with translated(self._directory):
+            self._appender.append(block)
+
+    def settle(self) -> None:
+        """All that was written is in the file. Raises StorageFull."""
+        if self._appender:
+            with translated(self._directory):
+                self._appender.settle()
+            self._close_appender()
+
+    def _close_appender(self) -> None:
+        if self._appender:
+            self._appender.close()
+            self._appender, self._cached = None, None
 
     def _hash_along(self, block: Block, offset: int, length: int) -> None:
         if self._hashed == offset:
@@ -93,6 +129,7 @@ class RandomDraft:
         length = min(length, max(0, os.fstat(source).st_size - start))
         if length == 0:
             return 0
+        self.settle()
         self._reserve(offset + length)
         with translated(self._directory):
             if self._file is None:
@@ -106,12 +143,14 @@ class RandomDraft:
         return done
 
     def read(self, size: int, offset: int) -> bytes:
+        self.settle()
         if self._file is None:
             return bytes(self._memory[offset : offset + size])
         with translated(self._directory):
             return os.pread(self._file.descriptor, size, offset)
 
     def truncate(self, size: int) -> None:
+        self.settle()
         self._reserve(size)
         if self._file is None:
             del self._memory[size:]
@@ -131,6 +170,7 @@ class RandomDraft:
         Raises TooLarge, StorageFull.
         """
         end = offset + length
+        self.settle()
         self._reserve(end)
         if self._file is not None:
             with translated(self._directory):
@@ -144,6 +184,7 @@ class RandomDraft:
 
     def punch(self, offset: int, length: int) -> None:
         """That part of what is there reads as zeros."""
+        self.settle()
         end = min(self.size, offset + length)
         if end <= offset:
             return
@@ -170,6 +211,7 @@ class RandomDraft:
 
     def seal(self) -> Sealed:
         """The content as it is now."""
+        self.settle()
         if self._file is None:
             data = bytes(self._memory)
             digest = hashlib.sha256(data).hexdigest()
@@ -190,6 +232,7 @@ class RandomDraft:
 
     def keep(self, modified: Instant | None) -> None:
         """The bytes are on disk, and will be there when the process is not. `modified` is what they are dated."""
+        self.settle()
         if self._file is None:
             self._spill()
         assert self._file
@@ -204,6 +247,7 @@ class RandomDraft:
 
     def leave(self) -> None:
         """What was kept stays; nothing else does."""
+        self._close_appender()
         self._memory = bytearray()
         if self._file and self.kept:
             self._file.leave()
@@ -211,6 +255,7 @@ class RandomDraft:
             self._file.discard()
 
     def discard(self) -> None:
+        self._close_appender()
         self._memory = bytearray()
         if self._file:
             self._file.discard()

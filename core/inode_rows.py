@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, case, func, literal, null, select
 
-from .database import Transaction
 from .errors import NotFound
 from .model import BucketId, Instant, Kind, NodeId, ObjectId
-from .prepared import Prepared
+from .prepared import Asked, Prepared
 from .schema import buckets, names, nodes, objects
 
 TOP = NodeId(0)
@@ -58,11 +57,15 @@ COUNTED = 64
 
 def _subcollections() -> ColumnElement[int]:
     member, its = nodes.alias("member"), names.alias("its")
-    some = select(its.c.node).where(its.c.parent == nodes.c.id).limit(COUNTED + 1).correlate(nodes).subquery("some")
+    of_it = its.c.parent == nodes.c.id
     is_one = case((member.c.kind == literal("collection"), 1), else_=0)
-    count = case((func.count() > COUNTED, null()), else_=func.coalesce(func.sum(is_one), 0))
-    counted = select(count).select_from(some.join(member, member.c.id == some.c.node)).correlate(nodes)
-    return case((nodes.c.kind == literal("collection"), counted.scalar_subquery()), else_=0)
+    counted = select(func.coalesce(func.sum(is_one), 0)).select_from(its.join(member, member.c.id == its.c.node))
+    one_more = select(its.c.node).where(of_it).limit(1).offset(COUNTED).correlate(nodes)
+    return case(
+        (nodes.c.kind != literal("collection"), 0),
+        (one_more.exists(), null()),
+        else_=counted.where(of_it).correlate(nodes).scalar_subquery(),
+    )
 
 
 _COLUMNS = (
@@ -106,14 +109,14 @@ _TOP = Inode(
 )
 
 
-def find(tx: Transaction, node: NodeId) -> Inode | None:
+def find(tx: Asked, node: NodeId) -> Inode | None:
     if node == TOP:
         return _TOP
     row = tx.first(_BY_ID, {"node": node})
     return Inode(*row) if row else None
 
 
-def get(tx: Transaction, node: NodeId) -> Inode:
+def get(tx: Asked, node: NodeId) -> Inode:
     """Raises NotFound."""
     found = find(tx, node)
     if found is None:
@@ -121,12 +124,12 @@ def get(tx: Transaction, node: NodeId) -> Inode:
     return found
 
 
-def member(tx: Transaction, parent: NodeId, name: str) -> Inode | None:
+def member(tx: Asked, parent: NodeId, name: str) -> Inode | None:
     row = tx.first(_ROOT, {"wanted": name}) if parent == TOP else tx.first(_BY_NAME, {"above": parent, "wanted": name})
     return Inode(*row) if row else None
 
 
-def page(tx: Transaction, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
+def page(tx: Asked, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
     """Members whose names follow `after`, in the order of the names' bytes."""
     rows = (
         tx.rows(_ROOTS, {"after": after, "most": limit})
@@ -136,13 +139,13 @@ def page(tx: Transaction, parent: NodeId, after: str, limit: int) -> list[tuple[
     return [(row[0], Inode(*row[1:])) for row in rows]
 
 
-def parent(tx: Transaction, node: NodeId) -> NodeId:
+def parent(tx: Asked, node: NodeId) -> NodeId:
     """The collection above by the node's first name; the list of the buckets where it has none."""
     row = tx.first(_PARENT, {"member": node})
     return row[0] if row else TOP
 
 
-def above(tx: Transaction, node: NodeId) -> list[NodeId]:
+def above(tx: Asked, node: NodeId) -> list[NodeId]:
     """The collections above a collection."""
     found: list[NodeId] = []
     while (up := parent(tx, found[-1] if found else node)) != TOP:
@@ -150,5 +153,5 @@ def above(tx: Transaction, node: NodeId) -> list[NodeId]:
     return found
 
 
-def is_empty(tx: Transaction, collection: NodeId) -> bool:
+def is_empty(tx: Asked, collection: NodeId) -> bool:
     return tx.first(_MEMBER, {"above": collection}) is None

@@ -5,13 +5,14 @@ is one transaction, whose commit is left to the operating system: it survives a 
 """
 
 import os
+import stat
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
-from sqlalchemy import BindParameter, bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 
 from . import (
     buckets,
@@ -71,12 +72,15 @@ _MORE_LINKS = Prepared(
     .where(nodes.c.id == bindparam("node"))
     .values(links=nodes.c.links + 1, changed=bindparam("at"), seq=bindparam("now_seq"))
 )
+PERMISSIONS = 0o7777
 SETTABLE = frozenset({"mode", "uid_number", "gid_number", "modified", "accessed"})
 
 
 @lru_cache
 def _setting(*columns: str) -> Prepared:
-    given: dict[str, BindParameter[int]] = {column: bindparam(column) for column in columns}
+    given: dict[str, ColumnElement[int]] = {column: bindparam(column) for column in columns}
+    if "mode" in given:
+        given["mode"] = nodes.c.mode.bitwise_and(~PERMISSIONS).bitwise_or(given["mode"])
     changed = update(nodes).values(changed=bindparam("at"), seq=bindparam("now_seq"), **given)
     return Prepared(changed.where(nodes.c.id == bindparam("node")))
 
@@ -90,28 +94,28 @@ class Inodes:
         self._caller = caller
         self._policies: dict[BucketId, tuple[float, Bucket]] = {}
 
+    def warm_up(self, top: NodeId) -> None:
+        """The first requests find statements compiled and a connection open, as all others do."""
+        Prepared.compile_all(self._database.engine.dialect)
+        self.members(top, "", 1)
+
     def find(self, node: NodeId) -> Inode | None:
-        with self._database.read() as tx:
-            return inode_rows.find(tx, node)
+        return inode_rows.find(self._database, node)
 
     def get(self, node: NodeId) -> Inode:
         """Raises NotFound."""
-        with self._database.read() as tx:
-            return inode_rows.get(tx, node)
+        return inode_rows.get(self._database, node)
 
     def member(self, parent: NodeId, name: str) -> Inode | None:
-        with self._database.read() as tx:
-            return inode_rows.member(tx, parent, name)
+        return inode_rows.member(self._database, parent, name)
 
     def members(self, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
         """Those whose names follow `after`, in the order of the names' bytes."""
-        with self._database.read() as tx:
-            return inode_rows.page(tx, parent, after, limit)
+        return inode_rows.page(self._database, parent, after, limit)
 
     def parent(self, node: NodeId) -> NodeId:
         """The collection above; of a bucket's root, the list of the buckets."""
-        with self._database.read() as tx:
-            return inode_rows.parent(tx, node)
+        return inode_rows.parent(self._database, node)
 
     def path(self, node: NodeId) -> Path | None:
         """Where a node is by its first name; None at the top, and where it was removed."""
@@ -130,10 +134,16 @@ class Inodes:
         rdev: int = 0,
         target: str | None = None,
     ) -> Inode:
-        """A new node; a file is empty. Raises AlreadyExists, NotFound where the parent is gone."""
+        """A new node; a file is empty. A collection whose group bit is set gives its group to what is made in it.
+
+        Raises AlreadyExists, NotFound where the parent is gone.
+        """
         checked(name)
         with self._changing(parent) as (tx, bucket):
-            self._check_free(tx, parent, name)
+            above = self._check_free(tx, parent, name)
+            if above.mode & stat.S_ISGID:
+                gid = above.gid_number
+                mode |= stat.S_ISGID if kind is Kind.COLLECTION else 0
             is_file = kind is Kind.FILE
             seq = buckets.advance(tx, bucket, files=int(is_file))
             values: dict[str, Any] = {"mode": mode, "uid_number": uid, "gid_number": gid, "rdev": rdev}
@@ -180,7 +190,7 @@ class Inodes:
             exchange(tx, self._caller, bucket, (parent, name), (other, other_name))
 
     def change(self, node: NodeId, **values: int) -> Inode:
-        """Sets some of SETTABLE. Raises NotFound."""
+        """Sets some of SETTABLE; of a mode the permissions. Raises NotFound."""
         assert values.keys() <= SETTABLE
         with self._changing(node) as (tx, bucket):
             self._check_unlocked(tx, node)
@@ -192,11 +202,9 @@ class Inodes:
         """Raises Locked, Forbidden."""
         if not self._caller.may_write:
             raise Forbidden("", "you may read here, not write")
-        with self._database.read() as tx:
-            if locks.are_none(tx):
-                return
-        with self._database.read() as tx:
-            self._check_unlocked(tx, node)
+        if not locks.are_none(self._database):
+            with self._database.read() as tx:
+                self._check_unlocked(tx, node)
 
     def open(self, inode: Inode) -> BinaryIO:
         """A seekable reader of a file's bytes. Raises NotFound, Corrupt."""
@@ -239,7 +247,7 @@ class Inodes:
 
         Raises QuotaExceeded, NotFound, Locked …
         """
-        kept = self._kept_file(self._home(node), draft)
+        kept = self._kept_file(self._home(node), draft) if draft.kept else None
         superseded: list[Unpublished] = []
 
         def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> Inode:
@@ -277,13 +285,13 @@ class Inodes:
             policy = self._policy(self._home(node))
             self._admit(policy, node, content)
             blob = self._contents.publish(policy, content)
-            with self._changing(node, durable=durable) as (tx, bucket):
+            with self._writing(policy, durable=durable) as tx:
                 self._check_unlocked(tx, node)
                 file = tree.reread(tx, node, ())
                 if file.links == 0:
                     raise NotFound("", "was removed")
-                media.admit(bucket, (bucket.name,), file.media_type, content.size)
-                return act(tx, bucket, file, content, objects.adopt(tx, bucket, content, blob).id)
+                media.admit(policy, (policy.name,), file.media_type, content.size)
+                return act(tx, policy, file, content, objects.adopt(tx, policy, content, blob).id)
 
         return crossing.with_bytes(attempt)
 
@@ -335,20 +343,22 @@ class Inodes:
         return used, free, sum(bucket.files for bucket in mine)
 
     @contextmanager
-    def _changing(self, node: NodeId, *, durable: bool = False) -> Generator[tuple[Transaction, Bucket]]:
+    def _changing(self, node: NodeId) -> Generator[tuple[Transaction, Bucket]]:
         """A write transaction on the bucket of a node. Raises NotFound, Forbidden."""
+        policy = self._policy(self._home(node))
+        with self._writing(policy) as tx:
+            yield tx, policy
+
+    def _writing(self, bucket: Bucket, *, durable: bool = False) -> AbstractContextManager[Transaction]:
+        """Raises Forbidden."""
         if not self._caller.may_write:
             raise Forbidden("", "you may read here, not write")
-        home = self._home(node)
-        policy = self._policy(home)
-        with self._database.write(home, durable=durable) as tx:
-            yield tx, policy
+        return self._database.write(bucket.id, durable=durable, brief=True)
 
     def _home(self, node: NodeId) -> BucketId:
         if node == TOP:
             raise Forbidden("", guards.BUCKETS)
-        with self._database.read() as tx:
-            row = tx.first(_HOME, {"node": node})
+        row = self._database.first(_HOME, {"node": node})
         if row is None:
             raise NotFound("", "was removed")
         return row[0]
@@ -362,7 +372,8 @@ class Inodes:
             self._policies[bucket] = time.monotonic(), known
         return known
 
-    def _check_free(self, tx: Transaction, parent: NodeId, name: str) -> None:
+    def _check_free(self, tx: Transaction, parent: NodeId, name: str) -> Inode:
+        """The collection in which nothing has the name."""
         above = inode_rows.get(tx, parent)
         if not above.is_collection:
             raise NotACollection(name)
@@ -371,6 +382,7 @@ class Inodes:
         if inode_rows.member(tx, parent, name):
             raise AlreadyExists(name)
         self._check_unlocked(tx, parent)
+        return above
 
     def _check_unlocked(self, tx: Transaction, node: NodeId) -> None:
         if not locks.are_none(tx):

@@ -13,7 +13,7 @@ from .database import AnyRow, Transaction
 from .errors import Forbidden, LockConflict, Locked, NoSuchLock, PreconditionFailed
 from .model import Caller, Expect, Instant, Lock, LockRequest, NodeId, Path, Scope
 from .places import Place
-from .prepared import Prepared
+from .prepared import Asked, Prepared
 from .schema import locks, nodes
 from .tree import path_of
 
@@ -34,7 +34,7 @@ def _of_nodes(count: int) -> Prepared:
     return Prepared(_LIVE.where(locks.c.node.in_([bindparam(f"node{n}") for n in range(count)])))
 
 
-def are_none(tx: Transaction) -> bool:
+def are_none(tx: Asked) -> bool:
     """Nothing is locked anywhere, as mostly."""
     return tx.first(_ANY, {}) is None
 

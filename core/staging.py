@@ -47,7 +47,8 @@ class Staging:
 
     def __init__(self, directory: Path, durable: bool, *, final: bool = False) -> None:
         self.directory = directory
-        self._cached = CACHED if durable and final else None
+        self.cached = CACHED if durable and final else None
+        """Bytes of a draft after which it is written past the system's cache; None where that serves nobody."""
         try:
             make_directories(directory, durable)
             if not os.access(directory, os.W_OK | os.X_OK):
@@ -62,7 +63,7 @@ class Staging:
 
         `also` names digests to make besides SHA-256: those of hashlib (sha1, md5, sha512 …), and adler32.
         """
-        return Draft(self.directory, spill_above, limit, also, self._cached)
+        return Draft(self.directory, spill_above, limit, also, self.cached)
 
 
 class Sealable(Protocol):

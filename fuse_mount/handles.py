@@ -82,6 +82,7 @@ class OpenFile:
     def reader(self) -> Base:
         """What is read now: the draft's bytes, or else the content."""
         if self.draft is not None:
+            self.draft.settle()
             return self.draft_reader or self.draft.read(self.draft.size, 0)
         return b"" if self.base is None else self.base
 

@@ -162,7 +162,6 @@ _declare("fuse_session_exit", None, c_void_p)
 _declare("fuse_session_exited", c_int, c_void_p)
 _declare("fuse_session_receive_buf", c_int, c_void_p, POINTER(Buffer))
 _declare("fuse_session_process_buf", None, c_void_p, POINTER(Buffer))
-_declare("fuse_req_ctx", POINTER(Context), _req)
 _declare("fuse_reply_err", c_int, _req, c_int)
 _declare("fuse_reply_none", None, _req)
 _declare("fuse_reply_entry", c_int, _req, POINTER(Entry))
@@ -176,7 +175,15 @@ _declare("fuse_reply_data", c_int, _req, POINTER(OneBuffer), c_int)
 _declare("fuse_reply_statfs", c_int, _req, POINTER(StatVfs))
 _declare("fuse_reply_xattr", c_int, _req, c_size_t)
 _declare("fuse_reply_lseek", c_int, _req, c_int64)
-_declare("fuse_add_direntry", c_size_t, _req, c_void_p, c_size_t, c_char_p, POINTER(Stat), c_int64)
-_declare("fuse_add_direntry_plus", c_size_t, _req, c_void_p, c_size_t, c_char_p, POINTER(Entry), c_int64)
 _declare("fuse_lowlevel_notify_inval_inode", c_int, c_void_p, _ino, c_int64, c_int64)
 _declare("fuse_lowlevel_notify_inval_entry", c_int, c_void_p, _ino, c_char_p, c_size_t)
+
+_brief = ctypes.PyDLL(os.environ["FUSE_LIBRARY_PATH"])
+"""The same library, for what is done at once: letting other threads in would take longer."""
+_of_entry = (_req, c_void_p, c_size_t, c_char_p)
+add_direntry = _brief.fuse_add_direntry
+add_direntry.restype, add_direntry.argtypes = c_size_t, (*_of_entry, POINTER(Stat), c_int64)
+add_direntry_plus = _brief.fuse_add_direntry_plus
+add_direntry_plus.restype, add_direntry_plus.argtypes = c_size_t, (*_of_entry, POINTER(Entry), c_int64)
+request_context = _brief.fuse_req_ctx
+request_context.restype, request_context.argtypes = POINTER(Context), (_req,)

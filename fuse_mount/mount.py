@@ -55,10 +55,12 @@ def _serve(store: Store, options: Options) -> None:
     inodes = store.inodes(caller)
     past = PastTree(_views(store, caller), inodes, options.bucket)
     session = Session(options.mountpoint, _words(options))
-    operations = Operations(inodes, _top(store, options), past, session.forget_attributes)
+    top = _top(store, options)
+    operations = Operations(inodes, top, past, session.forget_attributes)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: session.ended.set())
     _publish_leftovers(store, inodes, options)
+    inodes.warm_up(top)
     session.start(Replies(operations, options.attr_timeout).callbacks())
     pause = RETRY
     while not session.ended.wait(pause):

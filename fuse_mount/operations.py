@@ -55,8 +55,10 @@ class Operations:
     def _member(self, inode: Inode) -> Member:
         """The node as this mount's writers see it, with its number."""
         number = self._numbers.of(inode.id)
-        file = self.files.find(number)
-        return number, _merged(inode, file) if file and file.dirty else self._measured(inode)
+        return number, self._seen(inode, self.files.find(number))
+
+    def _seen(self, inode: Inode, file: OpenFile | None) -> Inode:
+        return _merged(inode, file) if file and file.dirty else self._measured(inode)
 
     def getattr(self, number: int, _info: Any) -> Inode:
         if self._past.has(number):
@@ -69,7 +71,7 @@ class Operations:
         found = self._inodes.find(self._numbers.node(number))
         if found is None:
             return self._gone(number, file)
-        return _merged(found, file) if file and file.dirty else self._measured(found)
+        return self._seen(found, file)
 
     def _measured(self, inode: Inode) -> Inode:
         """With the blocks that a large file takes, which may have holes."""
@@ -107,16 +109,14 @@ class Operations:
         if which & library.SET_MTIME:
             changes["modified"] = instant(values.st_mtimespec)
         if changes or not which & library.SET_SIZE:
-            self._change(number, changes)
+            return self._change(number, changes)
         return self.getattr(number, info)
 
-    def _change(self, number: int, changes: dict[str, int]) -> None:
+    def _change(self, number: int, changes: dict[str, int]) -> Inode:
         file = self.files.find(number)
         if file and file.removed:
             file.inode = file.inode._replace(**changes)
-            return
-        if "mode" in changes:
-            changes["mode"] |= stat.S_IFMT(self._inodes.get(self._numbers.node(number)).mode)
+            return file.shown
         changed = self._inodes.change(self._numbers.node(number), **changes)
         if file:
             with file.lock:
@@ -124,6 +124,7 @@ class Operations:
                 file.inode = changed._replace(object=old.object, size=old.size, storage=old.storage, key=old.key)
                 if "modified" in changes and file.dirty:
                     file.modified = Instant(changes["modified"])
+        return self._seen(changed, file)
 
     def _truncate(self, number: int, size: int, info: Any) -> None:
         if info:
@@ -172,14 +173,10 @@ class Operations:
         return number, made
 
     def _make(self, who: Any, parent: int, name: bytes, kind: Kind, mode: int, **rest: Any) -> Member:
-        """A collection whose group bit is set gives its group to what is made in it."""
         self._past.refuse(parent, name)
-        above = self._inodes.get(self._numbers.node(parent))
-        gid = above.gid_number if above.mode & stat.S_ISGID else who.gid
-        if kind is Kind.COLLECTION and above.mode & stat.S_ISGID:
-            mode |= stat.S_ISGID
         kept = mode if kind is Kind.SPECIAL else mode & PERMISSIONS
-        made = self._inodes.make(above.id, name.decode(), kind, mode=kept, uid=who.uid, gid=gid, **rest)
+        above = self._numbers.node(parent)
+        made = self._inodes.make(above, name.decode(), kind, mode=kept, uid=who.uid, gid=who.gid, **rest)
         return self._numbers.of(made.id), made
 
     def link(self, number: int, parent: int, name: bytes) -> Member:

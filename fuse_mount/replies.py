@@ -11,7 +11,7 @@ from core.inode_rows import Inode
 
 from . import attributes, library
 from .errors import errno_of
-from .library import Entry, OneBuffer, Stat, StatVfs, libfuse
+from .library import Entry, OneBuffer, Stat, StatVfs, add_direntry, add_direntry_plus, libfuse, request_context
 from .listings import Member, Named
 from .operations import Operations
 
@@ -34,7 +34,7 @@ class Replies:
         return bound | {name: self._listing(name, plus=name == "readdirplus") for name in listings}
 
     def _bound(self, name: str, act: Callable[..., Any]) -> Callable[..., None]:
-        reply, reply_err, context = self._reply_of(name), libfuse.fuse_reply_err, libfuse.fuse_req_ctx
+        reply, reply_err, context = self._reply_of(name), libfuse.fuse_reply_err, request_context
         with_context = name in WITH_CONTEXT
 
         def answer(request: int, *arguments: Any) -> None:
@@ -137,23 +137,30 @@ class Replies:
 
     def _listed(self, request: int, size: int, offset: int, info: Any, *, plus: bool) -> tuple[Any, int]:
         buffer = ctypes.create_string_buffer(size)
+        add = self._adding(request, Entry(attr_timeout=self._timeout, entry_timeout=self._timeout), plus=plus)
         start, used = ctypes.addressof(buffer), 0
         while members := self._operations.listed(info, offset):
             for named in members:
-                length = self._add(request, start + used, size - used, named, offset + 1, plus=plus)
+                length = add(start + used, size - used, named, offset + 1)
                 if used + length > size:
                     return buffer, used
                 used, offset = used + length, offset + 1
         return buffer, used
 
-    def _add(self, request: int, at: int, room: int, named: Named, behind: int, *, plus: bool) -> int:
-        """How long the entry is, which was added if there was room."""
-        name, number, inode = named
-        if plus and inode:
-            entry = self._made((number, inode))
-            return libfuse.fuse_add_direntry_plus(request, at, room, name, byref(entry), behind)
-        mode = attributes.mode_of(inode) if inode else stat.S_IFDIR
-        if plus:
-            entry = Entry(attr=Stat(st_ino=number, st_mode=mode))
-            return libfuse.fuse_add_direntry_plus(request, at, room, name, byref(entry), behind)
-        return libfuse.fuse_add_direntry(request, at, room, name, byref(Stat(st_ino=number, st_mode=mode)), behind)
+    def _adding(self, request: int, entry: Entry, *, plus: bool) -> Callable[[int, int, Named, int], int]:
+        """What adds an entry if there is room, and tells how long it is. One structure serves for all of a reply."""
+        pointer, of_entry = byref(entry), byref(entry.attr)
+
+        def add(at: int, room: int, named: Named, behind: int) -> int:
+            name, number, inode = named
+            if plus and inode:
+                entry.ino = number
+                attributes.fill(entry.attr, inode, number)
+                return add_direntry_plus(request, at, room, name, pointer, behind)
+            entry.ino, entry.attr.st_ino = 0, number
+            entry.attr.st_mode = attributes.mode_of(inode) if inode else stat.S_IFDIR
+            if plus:
+                return add_direntry_plus(request, at, room, name, pointer, behind)
+            return add_direntry(request, at, room, name, of_entry, behind)
+
+        return add
