@@ -210,3 +210,11 @@ def test_a_directory_is_never_without_size_or_blocks_that_tools_choke_on(mount: 
 
     assert status.st_size >= 0
     assert status.st_blksize >= 512
+
+
+@pytest.mark.parametrize(("members", "links"), [(63, 65), (64, 66), (65, 1)])
+def test_the_links_of_a_directory_are_counted_up_to_64_members(mount: Path, members: int, links: int):
+    for n in range(members):
+        os.makedirs(mount / "d" / str(n))
+
+    assert os.stat(mount / "d").st_nlink == links
