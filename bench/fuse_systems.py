@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import usage
 from tests.parts import mount as mounts
 from tests.parts import processes, stores
 
@@ -97,11 +98,11 @@ class System:
 
     def memory(self) -> float:
         """MiB that its processes have to themselves, and their shares of the rest."""
-        return sum(_pss(pid) for pid in self._pids()) / 1024
+        return usage.memory(self._pids())
 
     def cpu(self) -> float:
         """Seconds of processor time that its processes have used since the first mount."""
-        return self._spent + sum(_cpu(pid) for pid in self._pids())
+        return self._spent + usage.cpu(self._pids())
 
     def _pids(self) -> list[int]:
         return processes.tree(self._process.pid) if self._process else []
@@ -179,13 +180,3 @@ SYSTEMS: tuple[type[System], ...] = (System, Davstore, Rclone, JuiceFS)
 def _found(program: str) -> str:
     beside = str(Path(sys.executable).parent)
     return shutil.which(program, path=beside) or shutil.which(program) or ""
-
-
-def _pss(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
-def _cpu(pid: int) -> float:
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import usage
 from tests.parts.processes import free_port
 
 PASSWORD = "bench"
@@ -57,21 +58,15 @@ class Running:
 
     def cpu(self) -> float:
         """Seconds that its processes have had."""
-        ticks = 0
-        for pid in _family(self._process.pid):
-            fields = _read(pid, "stat").rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:13])) if fields else 0
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return usage.cpu(usage.family(self._process.pid))
 
     def memory(self) -> int:
         """MiB of all its processes; pages that they share count once."""
-        lines = [line for pid in _family(self._process.pid) for line in _read(pid, "smaps_rollup").splitlines()]
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) >> 10
+        return round(usage.memory(usage.family(self._process.pid)))
 
     def peak(self) -> int:
         """MiB, the sum of the most that each process had at once since it began; shared pages count in each."""
-        lines = [line for pid in _family(self._process.pid) for line in _read(pid, "status").splitlines()]
-        return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) >> 10
+        return round(usage.peak(usage.family(self._process.pid)))
 
     def disk(self) -> int:
         """MiB of blocks below its folder."""
@@ -225,18 +220,6 @@ def _program(name: str) -> str:
     """Beside this interpreter, or on the path."""
     places = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""), "/usr/sbin"))
     return shutil.which(name, path=places) or ""
-
-
-def _family(pid: int) -> list[int]:
-    children = _read(pid, f"task/{pid}/children").split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
-
-
-def _read(pid: int, what: str) -> str:
-    try:
-        return Path(f"/proc/{pid}/{what}").read_text()
-    except OSError:
-        return ""
 
 
 def wait(running: Running, is_up: Callable[[], bool], seconds: float = 60) -> None:
