@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from bench import usage
 from core.database import Transaction
 from core.policy import BucketPolicy
 from core.store import Store
@@ -122,12 +123,7 @@ def _analyze(store: Store) -> None:
 def _cpu() -> float:
     """Seconds of processor time that this process and its database server have used."""
     mine = time.process_time()
-    return mine + sum(_cpu_of(pid) for child in processes.children(os.getpid()) for pid in processes.tree(child))
-
-
-def _cpu_of(pid: int) -> float:
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+    return mine + usage.cpu(pid for child in processes.children(os.getpid()) for pid in processes.tree(child))
 
 
 def _memory() -> int:

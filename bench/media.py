@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import usage
 from bench.wire import Connection
 from tests.parts import images, processes
 
@@ -58,7 +59,7 @@ def _measure(server: int, port: int, photos: Sequence[bytes], count: int, rounds
     made = rounds * each
     print(f"{made} photos had all thumbnails (AVIF, WebP, JPEG) after {seconds:.1f} s: {made / seconds:.1f} a second")
     for pid in processes.tree(server):
-        print(f"{_peak(pid) / MIB:8.1f} MiB, {_cpu(pid):6.1f} s of CPU: {_role(pid, server)}")
+        print(f"{usage.peak([pid]):8.1f} MiB, {usage.cpu([pid]):6.1f} s of CPU: {_role(pid, server)}")
 
 
 def _round(connection: Connection, bucket: str, photos: Sequence[bytes], first: int, count: int) -> list[float]:
@@ -89,16 +90,6 @@ def _until_done(port: int, count: int) -> None:
 
 def _basic() -> str:
     return "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
-
-
-def _peak(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def _cpu(pid: int) -> float:
-    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _role(pid: int, server: int) -> str:
