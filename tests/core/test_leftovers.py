@@ -1,10 +1,12 @@
 """Drafts that outlived their mounts: the newest content stays the newest, and nothing that was promised is lost."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from core import kept_drafts
 from core.errors import Refusal, StorageUnavailable, UnsupportedMediaType
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
@@ -199,6 +201,25 @@ def test_a_write_that_succeeds_drops_what_was_refused_before(
     leftovers.publish(inodes)
     assert content(inodes, made) == b"NEW"
     assert older(store) == []
+
+
+def test_a_write_is_done_although_what_was_refused_before_cannot_be_dropped(
+    inodes: Inodes, leftovers: Leftovers, store: Store, top: NodeId, monkeypatch: pytest.MonkeyPatch
+):
+    made = make(inodes, top)
+    leave(inodes, made, LARGE, DOWN)
+
+    def broken(file: Path) -> int:
+        raise OSError(errno.EIO, "the disk is broken", file)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(kept_drafts, "take_over", broken)
+        write(inodes, made, b"NEW")
+    assert content(inodes, made) == b"NEW"
+
+    assert leftovers.publish(inodes) == []
+    assert content(inodes, made) == b"NEW"
+    assert older(store) == [(len(LARGE), OPERATOR.name)]
 
 
 def test_a_write_that_succeeds_keeps_what_another_was_promised(
