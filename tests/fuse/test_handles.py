@@ -51,6 +51,12 @@ class Bench:
             return reader.read()
 
 
+def content_of(bench: Bench, file: OpenFile) -> bytes:
+    """What is read through the open file."""
+    found = bench.files.read(file, len(LARGE) + 1, 0)
+    return found if isinstance(found, bytes) else os.pread(found[0].number, found[2], found[1])
+
+
 @pytest.fixture
 def bench(store: Store) -> Bench:
     return Bench(store)
@@ -179,6 +185,24 @@ def test_pages_are_kept_of_the_same_bytes_only(bench: Bench):
     _, is_cached = bench.files.open(bench.node + 1, bench.inode._replace(digest="0" * 64))
 
     assert not is_cached
+
+
+def test_who_opens_an_open_file_reads_what_it_holds_now(bench: Bench):
+    """Of the same object by its id, which another content may have got."""
+    file = bench.open()
+    bench.files.write(file, LARGE, 0)
+    bench.files.publish(file)
+    first = bench.inode
+    bench.files.write(file, LARGE[::-1], 0)
+    bench.files.close(file)
+    assert bench.inode.digest != first.digest
+    file, _ = bench.files.open(bench.node + 1, first)
+    assert content_of(bench, file) == LARGE
+
+    again, _ = bench.files.open(bench.node + 1, bench.inode._replace(object=first.object))
+
+    assert again is file
+    assert content_of(bench, file) == LARGE[::-1]
 
 
 def test_a_file_that_is_gone_when_it_is_synchronised_is_its_openers_alone(bench: Bench):
