@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from core import kept_drafts
-from core.errors import Refusal, StorageUnavailable, UnsupportedMediaType
+from core.errors import Locked, Refusal, StorageUnavailable, UnsupportedMediaType
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
 from core.leftovers import Leftovers
-from core.model import OPERATOR, Caller, Instant, Kind, NodeId
+from core.model import OPERATOR, Caller, Instant, Kind, LockRequest, NodeId
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
@@ -172,6 +172,22 @@ def test_a_draft_stays_the_newest_however_often_it_is_refused(checked: OpenStore
     assert leftovers.publish(store.inodes(OPERATOR)) == []
 
     assert content(inodes, made) == b"y" * 3000
+
+
+def test_the_newest_of_several_drafts_stays_the_newest_however_often_all_are_refused(
+    inodes: Inodes, leftovers: Leftovers, ann: Namespace, top: NodeId
+):
+    made = make(inodes, top)
+    for text in (b"1", b"22"):
+        leave(inodes, made, text, DOWN)
+    lock = ann.lock(("files", "f"), LockRequest()).lock
+    for _ in range(2):
+        assert [type(refusal) for refusal in leftovers.publish(inodes)] == [Locked, Locked]
+
+    ann.unlock(("files", "f"), lock.token)
+    assert leftovers.publish(inodes) == []
+
+    assert content(inodes, made) == b"22"
 
 
 def test_a_draft_of_unknown_beginning_is_the_content_and_what_it_replaces_is_a_version(
