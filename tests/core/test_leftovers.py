@@ -181,7 +181,7 @@ def test_the_newest_of_several_drafts_stays_the_newest_however_often_all_are_ref
     for text in (b"1", b"22"):
         leave(inodes, made, text, DOWN)
     lock = ann.lock(("files", "f"), LockRequest()).lock
-    for _ in range(2):
+    for _ in range(3):
         assert [type(refusal) for refusal in leftovers.publish(inodes)] == [Locked, Locked]
 
     ann.unlock(("files", "f"), lock.token)

@@ -1,5 +1,6 @@
 """Open files without a kernel before them: what becomes of a draft when storing it fails, or two close at once."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StorageUnavailable
+from core.errors import StorageUnavailable, TooLarge
 from core.inode_rows import TOP, Inode
 from core.model import OPERATOR, Kind
 from core.store import Store
+from fuse_mount.errors import errno_of
 from fuse_mount.handles import OpenFile, OpenFiles
 from tests.parts import stores
 
@@ -218,6 +220,32 @@ def test_a_file_that_is_gone_when_it_is_synchronised_is_its_openers_alone(bench:
     assert file.shown.links == 0
     bench.files.close(file)
     assert bench.content() == b""
+
+
+def test_what_the_disk_of_the_drafts_cannot_do_is_not_supported(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def unsupported(*_given: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "this file system reserves nothing")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    with pytest.raises(StorageUnavailable) as refused:
+        bench.files.allocate(bench.open(), 0, len(LARGE), keep_size=False)
+
+    assert errno_of(refused.value, "fallocate") == errno.EOPNOTSUPP
+
+
+@pytest.mark.parametrize("act", ["truncate", "write"])
+def test_a_draft_is_no_longer_than_files_can_be_whatever_its_disk_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, act: str
+):
+    monkeypatch.setattr(os, "ftruncate", lambda *_given: None)
+    monkeypatch.setattr(os, "pwrite", lambda _fd, block, _offset: len(block))
+    draft = bench.inodes.draft(bench.inode)
+    limit = 16 << 40
+
+    with pytest.raises(TooLarge):
+        draft.truncate(limit + 1) if act == "truncate" else draft.write(b"xx", limit - 1)
+
+    draft.discard()
 
 
 def test_a_copy_that_fails_midway_tells_how_far_it_came(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
