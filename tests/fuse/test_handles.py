@@ -1,6 +1,7 @@
 """Open files without a kernel before them: what becomes of a draft when storing it fails, or two close at once."""
 
 import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StorageUnavailable, TooLarge
+from core import drafts
+from core.errors import StorageFull, StorageUnavailable, TooLarge
 from core.inode_rows import TOP, Inode
 from core.model import OPERATOR, Kind
 from core.store import Store
@@ -269,3 +271,45 @@ def test_a_copy_that_fails_midway_tells_how_far_it_came(bench: Bench, monkeypatc
     assert done == 2_000_000
     assert draft.read(draft.size, 0) == b"x" * 100_000 + data[:done]
     draft.discard()
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+def test_a_copy_over_what_was_written_is_part_of_the_digest(bench: Bench, tmp_path: Path, size: int):
+    data = os.urandom(size)
+    (tmp_path / "source").write_bytes(data)
+    draft = bench.inodes.draft(bench.inode)
+    draft.write(b"x" * size, 0)
+
+    with (tmp_path / "source").open("rb") as source:
+        done = draft.copy_from(source.fileno(), 0, size // 2, 0)
+
+    assert done == size // 2
+    assert draft.seal().digest == hashlib.sha256(data[: size // 2] + b"x" * (size - size // 2)).hexdigest()
+    draft.discard()
+
+
+@pytest.mark.parametrize("written", [0, 200_000])
+def test_a_copy_of_nothing_leaves_a_draft_as_it_was(bench: Bench, tmp_path: Path, written: int):
+    (tmp_path / "source").write_bytes(b"short")
+    draft = bench.inodes.draft(bench.inode)
+    draft.write(b"x" * written, 0)
+
+    with (tmp_path / "source").open("rb") as source:
+        assert draft.copy_from(source.fileno(), 10, 1000, 300_000) == 0
+
+    assert draft.size == written
+    draft.discard()
+
+
+def test_a_disk_is_not_filled_for_more_than_it_has(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """ext4 takes all that there is before it refuses the rest."""
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _fd, _offset, length: asked.append(length))
+    monkeypatch.setattr(drafts, "_change_room", lambda _fd, _mode, _offset, length: asked.append(length))
+    file = bench.open()
+
+    for keep_size in (False, True):
+        with pytest.raises(StorageFull):
+            bench.files.allocate(file, 0, 8 << 40, keep_size=keep_size)
+
+    assert not asked
