@@ -152,6 +152,7 @@ def test_what_was_written_before_the_database_went_away_is_there_when_it_is_back
         cluster.stop()
         with refused(errno.EIO):
             os.close(fd)
+        assert _soon(lambda: "still kept" in mount.log_text())
 
         cluster.start()
 

@@ -5,17 +5,22 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from ctypes import pointer
 from pathlib import Path
 
 import pytest
 
 from core import drafts
-from core.errors import StorageFull, StorageUnavailable, TooLarge
+from core.errors import AlreadyExists, StorageFull, StorageUnavailable, TooLarge
 from core.inode_rows import TOP, Inode
 from core.model import OPERATOR, Kind
 from core.store import Store
+from fuse_mount import library
 from fuse_mount.errors import errno_of
 from fuse_mount.handles import OpenFile, OpenFiles
+from fuse_mount.numbers import ROOT
+from fuse_mount.operations import Operations
+from fuse_mount.past import PastTree
 from tests.parts import stores
 
 LARGE = b"a content that is no inline one; " * 10_000
@@ -313,3 +318,18 @@ def test_a_disk_is_not_filled_for_more_than_it_has(bench: Bench, monkeypatch: py
             bench.files.allocate(file, 0, 8 << 40, keep_size=keep_size)
 
     assert not asked
+
+
+def test_who_makes_a_name_that_came_meanwhile_opens_it_unless_it_must_be_new(bench: Bench):
+    top = bench.inodes.member(TOP, "files")
+    assert top
+    operations = Operations(bench.inodes, top.id, PastTree({}, bench.inodes, "files"), lambda _number: None)
+    opening = pointer(library.FileInfo(flags=os.O_CREAT | os.O_WRONLY))
+    making = pointer(library.FileInfo(flags=os.O_CREAT | os.O_WRONLY | os.O_EXCL))
+
+    number, inode = operations.create(library.Context(), ROOT, b"f", 0o644, opening)
+    with pytest.raises(AlreadyExists):
+        operations.create(library.Context(), ROOT, b"f", 0o644, making)
+
+    assert (number, inode.id) == (bench.node + 1, bench.node)
+    operations.release(number, opening)
