@@ -16,6 +16,8 @@ from .staging import Block, DraftFile, Sealed, is_kept, translated
 
 COPY_BLOCK = 1 << 20
 KEEP_SIZE, PUNCH_HOLE = 1, 2
+SECTOR = 512
+"""Bytes of what `st_blocks` counts."""
 LARGEST = 1 << 44
 """Bytes. More is refused, holes or not, whatever the file system of the staging directory takes."""
 CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -174,9 +176,10 @@ class RandomDraft:
         self._reserve(end)
         if self._file is not None:
             with translated(self._directory):
+                _check_room(self._file.descriptor, length)
+                self._has_room_behind = True
                 if keep_size:
                     _change_room(self._file.descriptor, KEEP_SIZE, offset, length)
-                    self._has_room_behind = True
                 else:
                     os.posix_fallocate(self._file.descriptor, offset, length)
         if not keep_size and end > self.size:
@@ -354,6 +357,13 @@ def _write_at(descriptor: int, block: Block, offset: int) -> None:
     while rest:
         done = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[done:], offset + done
+
+
+def _check_room(descriptor: int, length: int) -> None:
+    """Raises OSError where so many bytes are more than the disk has: ext4 takes all that there is before it says so."""
+    disk = os.fstatvfs(descriptor)
+    if length - os.fstat(descriptor).st_blocks * SECTOR > disk.f_bavail * disk.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _change_room(descriptor: int, mode: int, offset: int, length: int) -> None:

@@ -1,11 +1,12 @@
 """A mounted session: libfuse shakes hands with the kernel, and Python's threads carry requests until it ends."""
 
 import ctypes
+import errno
 import logging
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ctypes import byref
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ from core.errors import Unusable
 from . import library
 from .library import Arguments, Buffer, Callbacks, libfuse
 
-THREADS = 10
+SPARE, MOST = 10, 256
+"""Threads that wait for a request, and all of them: what waits for a storage that is far takes one."""
+BACKGROUND = MOST // 2
+"""Reads ahead and the like that the kernel sends at once; it counts those of all files together."""
 GRACE = 5.0
 DETACH = 2
 log = logging.getLogger(__name__)
-_umount2 = ctypes.CDLL(None, use_errno=True).umount2
+_libc = ctypes.CDLL(None, use_errno=True)
+_umount2, _free = _libc.umount2, _libc.free
+_free.restype, _free.argtypes = None, (ctypes.c_void_p,)
 
 
 class Session:
@@ -31,7 +37,8 @@ class Session:
         self._words = (ctypes.c_char_p * (len(words) + 1))(*words, None)
         self._callbacks = Callbacks()
         self._session: int | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads = self._waiting = 0
+        self._changed = threading.Condition(threading.Lock())
         self.ended = threading.Event()
 
     def start(self, callbacks: Mapping[str, Callable[..., None]]) -> None:
@@ -44,20 +51,45 @@ class Session:
             raise Unusable(self._mountpoint, "libfuse does not take these mount options")
         if libfuse.fuse_session_mount(self._session, str(self._mountpoint).encode()):
             raise Unusable(self._mountpoint, "cannot be mounted on; libfuse says why above")
-        self._threads = [threading.Thread(target=self._serve, name=f"fuse-{n}", daemon=True) for n in range(THREADS)]
-        for thread in self._threads:
-            thread.start()
+        with self._changed:
+            for _ in range(SPARE):
+                self._add_thread()
+
+    def _add_thread(self) -> None:
+        threading.Thread(target=self._serve, name="fuse", daemon=True).start()
+        self._threads += 1
+        self._waiting += 1
 
     def _serve(self) -> None:
+        """One thread's work, until the session ends, or until there are threads to spare."""
         buffer = Buffer()
+        while self._receive(buffer):
+            with self._changed:
+                self._waiting -= 1
+                if self._waiting == 0 and self._threads < MOST:
+                    # Where the process may not have one more, requests wait.
+                    with suppress(RuntimeError):
+                        self._add_thread()
+            libfuse.fuse_session_process_buf(self._session, byref(buffer))
+            with self._changed:
+                if self._waiting == SPARE:
+                    break
+                self._waiting += 1
+        _free(buffer.mem)
+        with self._changed:
+            self._threads -= 1
+            self._changed.notify_all()
+
+    def _receive(self, buffer: Buffer) -> bool:
+        """Whether there is a request."""
         while not libfuse.fuse_session_exited(self._session):
             size = libfuse.fuse_session_receive_buf(self._session, byref(buffer))
             if size > 0:
-                libfuse.fuse_session_process_buf(self._session, byref(buffer))
-            elif size != -4:
-                break
-        libfuse.fuse_session_exit(self._session)
+                return True
+            if size != -errno.EINTR:
+                libfuse.fuse_session_exit(self._session)
         self.ended.set()
+        return False
 
     def forget_attributes(self, number: int) -> None:
         """The kernel asks again what it remembered of a node."""
@@ -67,10 +99,9 @@ class Session:
         """The mount point is free. Programs that hold files open have `grace` seconds to close them."""
         if not libfuse.fuse_session_exited(self._session):
             detach(self._mountpoint)
-        until = time.monotonic() + grace
-        for thread in self._threads:
-            thread.join(max(0, until - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
+        with self._changed:
+            is_over = self._changed.wait_for(lambda: self._threads == 0, grace)
+        if is_over:
             libfuse.fuse_session_unmount(self._session)
             libfuse.fuse_session_destroy(self._session)
 
@@ -90,4 +121,5 @@ def _negotiate(_data: int, connection: Any) -> None:
     wanted = library.SPLICE_WRITE | library.SPLICE_MOVE
     unwanted = library.HANDLE_KILLPRIV | library.SPLICE_READ | library.AUTO_INVAL_DATA
     asked.want = (asked.want | asked.capable & wanted) & ~unwanted
+    asked.max_background = BACKGROUND
     asked.time_gran = 1

@@ -1,15 +1,17 @@
 """Drafts that outlived their mounts: the newest content stays the newest, and nothing that was promised is lost."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from core.errors import Refusal, StorageUnavailable, UnsupportedMediaType
+from core import kept_drafts
+from core.errors import Locked, Refusal, StorageUnavailable, UnsupportedMediaType
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
 from core.leftovers import Leftovers
-from core.model import OPERATOR, Caller, Instant, Kind, NodeId
+from core.model import OPERATOR, Caller, Instant, Kind, LockRequest, NodeId
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
@@ -172,6 +174,22 @@ def test_a_draft_stays_the_newest_however_often_it_is_refused(checked: OpenStore
     assert content(inodes, made) == b"y" * 3000
 
 
+def test_the_newest_of_several_drafts_stays_the_newest_however_often_all_are_refused(
+    inodes: Inodes, leftovers: Leftovers, ann: Namespace, top: NodeId
+):
+    made = make(inodes, top)
+    for text in (b"1", b"22"):
+        leave(inodes, made, text, DOWN)
+    lock = ann.lock(("files", "f"), LockRequest()).lock
+    for _ in range(3):
+        assert [type(refusal) for refusal in leftovers.publish(inodes)] == [Locked, Locked]
+
+    ann.unlock(("files", "f"), lock.token)
+    assert leftovers.publish(inodes) == []
+
+    assert content(inodes, made) == b"22"
+
+
 def test_a_draft_of_unknown_beginning_is_the_content_and_what_it_replaces_is_a_version(
     inodes: Inodes, leftovers: Leftovers, store: Store, top: NodeId
 ):
@@ -199,6 +217,25 @@ def test_a_write_that_succeeds_drops_what_was_refused_before(
     leftovers.publish(inodes)
     assert content(inodes, made) == b"NEW"
     assert older(store) == []
+
+
+def test_a_write_is_done_although_what_was_refused_before_cannot_be_dropped(
+    inodes: Inodes, leftovers: Leftovers, store: Store, top: NodeId, monkeypatch: pytest.MonkeyPatch
+):
+    made = make(inodes, top)
+    leave(inodes, made, LARGE, DOWN)
+
+    def broken(file: Path) -> int:
+        raise OSError(errno.EIO, "the disk is broken", file)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(kept_drafts, "take_over", broken)
+        write(inodes, made, b"NEW")
+    assert content(inodes, made) == b"NEW"
+
+    assert leftovers.publish(inodes) == []
+    assert content(inodes, made) == b"NEW"
+    assert older(store) == [(len(LARGE), OPERATOR.name)]
 
 
 def test_a_write_that_succeeds_keeps_what_another_was_promised(

@@ -116,16 +116,19 @@ def test_what_is_of_another_type_stays_listed_and_is_tried_when_asked_for(ration
         assert listed(rationed, configuration) == []
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
 def test_a_file_that_another_mount_ended_is_synchronised_and_closed_as_if_nothing_were(
-    start: Start, configuration: Path
+    start: Start, configuration: Path, is_kept: bool
 ):
+    """A draft of it that is kept already, and one that nobody knows of yet."""
     one, two = (start("--config", str(configuration), "--attr-timeout", "0") for _ in range(2))
     file = one.point / "final" / "f"
     file.write_bytes(b"first" * 20_000)
 
     with opened(file) as fd:
         os.pwrite(fd, b"changed", 5)
-        os.fsync(fd)
+        if is_kept:
+            os.fsync(fd)
         os.pwrite(fd, b"again", 5)
         os.unlink(two.point / "final" / "f")
         os.fsync(fd)
@@ -149,6 +152,7 @@ def test_what_was_written_before_the_database_went_away_is_there_when_it_is_back
         cluster.stop()
         with refused(errno.EIO):
             os.close(fd)
+        assert _soon(lambda: "still kept" in mount.log_text())
 
         cluster.start()
 

@@ -1,17 +1,26 @@
 """Open files without a kernel before them: what becomes of a draft when storing it fails, or two close at once."""
 
+import errno
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from ctypes import pointer
 from pathlib import Path
 
 import pytest
 
-from core.errors import StorageUnavailable
+from core import drafts
+from core.errors import AlreadyExists, StorageFull, StorageUnavailable, TooLarge
 from core.inode_rows import TOP, Inode
 from core.model import OPERATOR, Kind
 from core.store import Store
+from fuse_mount import library
+from fuse_mount.errors import errno_of
 from fuse_mount.handles import OpenFile, OpenFiles
+from fuse_mount.numbers import ROOT
+from fuse_mount.operations import Operations
+from fuse_mount.past import PastTree
 from tests.parts import stores
 
 LARGE = b"a content that is no inline one; " * 10_000
@@ -49,6 +58,12 @@ class Bench:
             return b""
         with self.inodes.open(self.inode) as reader:
             return reader.read()
+
+
+def content_of(bench: Bench, file: OpenFile) -> bytes:
+    """What is read through the open file."""
+    found = bench.files.read(file, len(LARGE) + 1, 0)
+    return found if isinstance(found, bytes) else os.pread(found[0].number, found[2], found[1])
 
 
 @pytest.fixture
@@ -181,6 +196,24 @@ def test_pages_are_kept_of_the_same_bytes_only(bench: Bench):
     assert not is_cached
 
 
+def test_who_opens_an_open_file_reads_what_it_holds_now(bench: Bench):
+    """Of the same object by its id, which another content may have got."""
+    file = bench.open()
+    bench.files.write(file, LARGE, 0)
+    bench.files.publish(file)
+    first = bench.inode
+    bench.files.write(file, LARGE[::-1], 0)
+    bench.files.close(file)
+    assert bench.inode.digest != first.digest
+    file, _ = bench.files.open(bench.node + 1, first)
+    assert content_of(bench, file) == LARGE
+
+    again, _ = bench.files.open(bench.node + 1, bench.inode._replace(object=first.object))
+
+    assert again is file
+    assert content_of(bench, file) == LARGE[::-1]
+
+
 def test_a_file_that_is_gone_when_it_is_synchronised_is_its_openers_alone(bench: Bench):
     file = bench.open()
     bench.files.write(file, b"written", 100)
@@ -194,6 +227,32 @@ def test_a_file_that_is_gone_when_it_is_synchronised_is_its_openers_alone(bench:
     assert file.shown.links == 0
     bench.files.close(file)
     assert bench.content() == b""
+
+
+def test_what_the_disk_of_the_drafts_cannot_do_is_not_supported(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def unsupported(*_given: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "this file system reserves nothing")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    with pytest.raises(StorageUnavailable) as refused:
+        bench.files.allocate(bench.open(), 0, len(LARGE), keep_size=False)
+
+    assert errno_of(refused.value, "fallocate") == errno.EOPNOTSUPP
+
+
+@pytest.mark.parametrize("act", ["truncate", "write"])
+def test_a_draft_is_no_longer_than_files_can_be_whatever_its_disk_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, act: str
+):
+    monkeypatch.setattr(os, "ftruncate", lambda *_given: None)
+    monkeypatch.setattr(os, "pwrite", lambda _fd, block, _offset: len(block))
+    draft = bench.inodes.draft(bench.inode)
+    limit = 16 << 40
+
+    with pytest.raises(TooLarge):
+        draft.truncate(limit + 1) if act == "truncate" else draft.write(b"xx", limit - 1)
+
+    draft.discard()
 
 
 def test_a_copy_that_fails_midway_tells_how_far_it_came(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -217,3 +276,60 @@ def test_a_copy_that_fails_midway_tells_how_far_it_came(bench: Bench, monkeypatc
     assert done == 2_000_000
     assert draft.read(draft.size, 0) == b"x" * 100_000 + data[:done]
     draft.discard()
+
+
+@pytest.mark.parametrize("size", [100, 3_000_000])
+def test_a_copy_over_what_was_written_is_part_of_the_digest(bench: Bench, tmp_path: Path, size: int):
+    data = os.urandom(size)
+    (tmp_path / "source").write_bytes(data)
+    draft = bench.inodes.draft(bench.inode)
+    draft.write(b"x" * size, 0)
+
+    with (tmp_path / "source").open("rb") as source:
+        done = draft.copy_from(source.fileno(), 0, size // 2, 0)
+
+    assert done == size // 2
+    assert draft.seal().digest == hashlib.sha256(data[: size // 2] + b"x" * (size - size // 2)).hexdigest()
+    draft.discard()
+
+
+@pytest.mark.parametrize("written", [0, 200_000])
+def test_a_copy_of_nothing_leaves_a_draft_as_it_was(bench: Bench, tmp_path: Path, written: int):
+    (tmp_path / "source").write_bytes(b"short")
+    draft = bench.inodes.draft(bench.inode)
+    draft.write(b"x" * written, 0)
+
+    with (tmp_path / "source").open("rb") as source:
+        assert draft.copy_from(source.fileno(), 10, 1000, 300_000) == 0
+
+    assert draft.size == written
+    draft.discard()
+
+
+def test_a_disk_is_not_filled_for_more_than_it_has(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """ext4 takes all that there is before it refuses the rest."""
+    asked: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _fd, _offset, length: asked.append(length))
+    monkeypatch.setattr(drafts, "_change_room", lambda _fd, _mode, _offset, length: asked.append(length))
+    file = bench.open()
+
+    for keep_size in (False, True):
+        with pytest.raises(StorageFull):
+            bench.files.allocate(file, 0, 8 << 40, keep_size=keep_size)
+
+    assert not asked
+
+
+def test_who_makes_a_name_that_came_meanwhile_opens_it_unless_it_must_be_new(bench: Bench):
+    top = bench.inodes.member(TOP, "files")
+    assert top
+    operations = Operations(bench.inodes, top.id, PastTree({}, bench.inodes, "files"), lambda _number: None)
+    opening = pointer(library.FileInfo(flags=os.O_CREAT | os.O_WRONLY))
+    making = pointer(library.FileInfo(flags=os.O_CREAT | os.O_WRONLY | os.O_EXCL))
+
+    number, inode = operations.create(library.Context(), ROOT, b"f", 0o644, opening)
+    with pytest.raises(AlreadyExists):
+        operations.create(library.Context(), ROOT, b"f", 0o644, making)
+
+    assert (number, inode.id) == (bench.node + 1, bench.node)
+    operations.release(number, opening)
