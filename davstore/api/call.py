@@ -29,7 +29,7 @@ JSON = "application/json"
 LARGEST = 1 << 20
 """Bytes of a JSON body."""
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
-FILENAME = r"^[^/\x00-\x1f\x7f]+$"
+FILENAME = r"^[^/\x00-\x1f\x7f\ufffe\uffff]+$"
 ID = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,34}[A-Za-z0-9])?$"
 MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
 TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)

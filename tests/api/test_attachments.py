@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import resource
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +19,7 @@ from core.model import Node, instant
 from core.policy import BucketPolicy
 from core.schema import nodes
 from core.store import Store
+from davstore.api.router import ROUTES
 from tests.api.conftest import API, attach, call, code, document, told
 from tests.assets.conftest import document as folder
 from tests.assets.conftest import ruled
@@ -88,6 +91,52 @@ def test_a_long_name_is_shortened_and_keeps_its_ending(alice: Dav, name: str) ->
     assert len(first.encode()) <= 255 >= len(second.encode())
     assert first != second
     assert first.endswith(".png") == second.endswith(".png") == name.endswith(".png")
+
+
+@pytest.mark.parametrize("name", ["a\ufffe", "\uffff", "a\r\nSet-Cookie: b", "a\0b", "../a", "..", "a/b"])
+def test_a_name_that_no_address_could_have_is_refused(alice: Dav, name: str) -> None:
+    made = attach(alice)
+
+    assert code(alice("POST", f"{API}/attachments?filename={quote(name)}", b"x")) == (400, "INVALID_REQUEST")
+    assert code(call(alice, "PATCH", f"/attachments/{made['id']}", {"filename": name})) == (400, "INVALID_REQUEST")
+    assert code(call(alice, "POST", "/documents", {"name": name})) == (400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "name", ['a"; x="', "\u202egpj.exe", "\u2028", "<script>.html", " a", "%0d%0aX: y", "\U0010ffff"]
+)
+def test_whatever_an_attachment_is_called_its_address_gives_it_and_no_header_more(alice: Dav, name: str) -> None:
+    made = attach(alice, filename=quote(name))
+
+    answer = alice("GET", made["url"])
+
+    assert (answer.status, answer.body) == (200, b"text")
+    assert answer.header("Content-Disposition") in {
+        f"{kind}; filename*=UTF-8''{quote(name, safe='')}" for kind in ("inline", "attachment")
+    }
+
+
+SHA256 = b64encode(sha256(b"text").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"repr_digest": f"sha-256=:{SHA256}:"}, 201),
+        ({"repr_digest": f"sha-256=:{SHA256[::-1][1:]}=:"}, 400),
+        ({"content_md5": b64encode(bytes(16)).decode()}, 400),
+        ({"content_range": "bytes 0-3/9"}, 400),
+        ({"content_encoding": "gzip"}, 415),
+        ({"content_encoding": "identity"}, 201),
+    ],
+)
+def test_a_body_that_is_not_the_content_that_it_announces_is_refused(
+    alice: Dav, headers: dict[str, str], status: int
+) -> None:
+    answer = alice("POST", f"{API}/attachments?filename=a.txt", b"text", content_type="text/plain", **headers)
+
+    assert answer.status == status
+    assert len(listed(alice)) == (1 if status == 201 else 0)
 
 
 class Trickle(io.RawIOBase):
@@ -235,11 +284,12 @@ def test_m18_what_a_bucket_does_not_take_has_its_own_code(alice: Dav, opened: St
 READ = {"nobody": 401, "bob": 403, "alice": 200, "admin": 200}
 
 
+@pytest.mark.parametrize("lets_nobody_in", [True, False])
 @pytest.mark.parametrize("who", READ)
 def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
-    to_readers: Mapping[str, Dav], who: str
+    to_readers: Mapping[str, Dav], to_users: Mapping[str, Dav], who: str, lets_nobody_in: bool
 ) -> None:
-    alice, dav = to_readers["alice"], to_readers[who]
+    alice, dav = to_readers["alice"], (to_readers if lets_nobody_in else to_users)[who]
     made = attach(alice)
     routes = [
         f"/assets/by-id/{made['object_uid']}",
@@ -254,7 +304,7 @@ def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
     statuses = {(route, method): dav(method, route).status for route, method in cells}
 
     assert statuses == dict.fromkeys(cells, READ[who])
-    in_the_tree = 200 if READ[who] == 200 else 404
+    in_the_tree = 200 if READ[who] == 200 else 404 if lets_nobody_in or who != "nobody" else 401
     assert dav("GET", "/files/attachments/alice/a.txt").status == in_the_tree
     assert (b"a.txt" in dav("GET", "/files/attachments/alice/").body) == (in_the_tree == 200)
 
@@ -266,6 +316,17 @@ MATRIX = {
 }
 
 
+SHOWING = ("/attachments/{id}", "/attachments?document={doc}", "/documents/{doc}", "/documents/{doc}/attachments")
+
+
+def test_every_call_that_shows_what_others_have_stands_in_the_matrix() -> None:
+    """What is left describes the API, or is the caller's alone."""
+    shown = {re.sub("[{<][a-z]+[}>]", "", path).partition("?")[0] for path in SHOWING}
+    reading = {re.sub("<[a-z]+>", "", path) for method, path, _ in ROUTES if method == "GET"}
+
+    assert reading - shown == {"/openapi.json", "/auth/app-passwords"}
+
+
 @pytest.mark.parametrize("lets_nobody_in", [True, False])
 @pytest.mark.parametrize("visibility", MATRIX)
 def test_the_api_shows_a_documents_attachments_to_its_readers(
@@ -275,12 +336,7 @@ def test_the_api_shows_a_documents_attachments_to_its_readers(
     doc = document(people["alice"], visibility=visibility)
     made = attach(people["alice"], document=doc)
     expected = MATRIX[visibility] | ({} if lets_nobody_in else {"nobody": 401})
-    addresses = [
-        f"/attachments/{made['id']}",
-        f"/attachments?document={doc}",
-        f"/documents/{doc}",
-        f"/documents/{doc}/attachments",
-    ]
+    addresses = [each.format(id=made["id"], doc=doc) for each in SHOWING]
     cells = [(who, method, address) for who in expected for method in ("GET", "HEAD") for address in addresses]
 
     answers = {cell: people[cell[0]](cell[1], API + cell[2]).status for cell in cells}

@@ -91,7 +91,10 @@ def test_p01_m07_an_asset_is_kept_for_a_year_in_seconds_and_asked_for_by_its_tag
         answer = nobody("GET", address)
 
         assert answer.header("ETag") == f'"{sha256(TEXT).hexdigest()}"'
-        assert "max-age=86400000" not in str(answer.header("Cache-Control"))
+        is_content = address.startswith("/assets/by-id/")
+        assert answer.header("Cache-Control") == (
+            "public, max-age=31536000, immutable" if is_content else "public, no-cache"
+        )
         again = nobody("GET", address, if_none_match=str(answer.header("ETag")))
         assert (again.status, again.body) == (304, b"")
 
