@@ -116,6 +116,34 @@ def test_whatever_an_attachment_is_called_its_address_gives_it_and_no_header_mor
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "address", "given", "status", "said"),
+    [
+        ("GET", "/attachments/unknown", None, 404, "unknown: nothing has this id"),
+        ("POST", "/attachments:batchDelete", {"ids": ["unknown"]}, 404, "unknown: nothing has this id"),
+        ("POST", "/documents", {"name": "a/b"}, 400, "name: a filename has no slash and no control character"),
+        ("POST", "/documents", {"name": ".."}, 400, "name: no file can have this name"),
+        ("GET", "/attachments?document=-x", None, 400, "document: an id has 1 to 36 letters, digits and dashes"),
+        ("POST", "/attachments?media_type=x", None, 400, "media_type: write a media type as in image/png"),
+        ("GET", "/attachments?filename=%01", None, 400, "filename: there are control characters in it"),
+        ("PATCH", "/attachments/x", {"size": 1}, 400, "size: Extra inputs are not permitted"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_in_words(
+    alice: Dav, method: str, address: str, given: object, status: int, said: str
+) -> None:
+    answer = call(alice, method, address, given)
+
+    assert answer.status == status
+    assert json.loads(answer.body)["detail"].startswith(said)
+
+
+def test_a_body_that_is_no_json_by_its_type_is_415_with_its_code(alice: Dav) -> None:
+    answer = alice("POST", f"{API}/documents", b'{"name": "a"}', content_type="text/plain")
+
+    assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
 SHA256 = b64encode(sha256(b"text").digest()).decode()
 
 
