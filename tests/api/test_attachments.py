@@ -6,6 +6,7 @@ import re
 import resource
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import quote
@@ -82,6 +83,17 @@ def test_m02_m20_the_same_name_never_overwrites(alice: Dav) -> None:
 
     assert [each["filename"] for each in made] == ["a.txt", "a (2).txt", "a (3).txt"]
     assert [alice("GET", each["url"]).body for each in made] == [b"one", b"two", b"three"]
+
+
+def test_m20_attachments_that_come_at_once_under_one_name_each_keep_their_content(alice: Dav) -> None:
+    contents = [b"content %d" % n for n in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda content: attach(alice, content, filename="a.txt"), contents))
+
+    assert len({each["filename"] for each in made}) == 8
+    assert [alice("GET", each["url"]).body for each in made] == contents
+    assert [alice("GET", quote(each["path"])).body for each in made] == contents
 
 
 @pytest.mark.parametrize("name", ["x" * 250, "é" * 250, "x" * 246 + ".png", "." + "y" * 249])
