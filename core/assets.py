@@ -21,6 +21,7 @@ ALIAS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,34}[A-Za-z0-9])?", re.ASCII)
 """What clients may choose for an id."""
 HEAD = 8192
 """Bytes that show a content's type."""
+UNKNOWN = "nothing has this id"
 HOST = "\0"
 """The owner of what a host application's rows refer to; no user has this name."""
 
@@ -77,7 +78,7 @@ class Assets:
 
     def _refusal(self, id_: str, *, is_there: bool) -> Refusal:
         if not is_there:
-            return NotFound(id_)
+            return NotFound(id_, UNKNOWN)
         if not self.caller.name:
             return Unauthenticated(id_, "sign in to read it")
         return Forbidden(id_, "you may not read it")
@@ -111,5 +112,5 @@ def _object(tx: Transaction, uid: str) -> AnyRow:
     """Raises NotFound."""
     row = tx.execute(select(objects).where(objects.c.uid == uid)).first() if uids.is_uid(uid) else None
     if row is None:
-        raise NotFound(uid)
+        raise NotFound(uid, UNKNOWN)
     return row

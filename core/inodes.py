@@ -301,6 +301,8 @@ class Inodes:
             with self._database.read() as tx:
                 inode_rows.get(tx, node)
                 name, file = tree.path_of(tx, node) or (bucket.name,), tree.reread(tx, node, ())
+            if file.links == 0:
+                raise NotFound("", "was removed")
             media.admit_bytes(bucket, name, file.media_type, content)
 
     def keep(

@@ -28,6 +28,11 @@ def claims(request: Request) -> tuple[Claim, ...]:
     return tuple(_claims(request))
 
 
+def further(found: tuple[Claim, ...]) -> list[str]:
+    """What a draft computes besides SHA-256, so that all of them can be verified."""
+    return sorted({claim.algorithm for claim in found} - {"sha256"})
+
+
 def verify(found: tuple[Claim, ...], digests: Mapping[str, str]) -> None:
     """Every announced digest is the content's. `digests` are hex, by hashlib's names. Raises DigestMismatch."""
     for claim in found:

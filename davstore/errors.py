@@ -92,7 +92,13 @@ PLAIN = frozenset(("GET", "HEAD", "OPTIONS", "POST"))
 PROBLEM = "application/problem+json"
 BESIDE = ("/api/", "/assets/", "/file/", "/o/")
 """Where the routes lie that are no part of the tree."""
-CODES = {404: "RESOURCE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "FILE_TOO_LARGE", 503: "STORAGE_UNAVAILABLE"}
+CODES = {
+    404: "RESOURCE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "FILE_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    503: "STORAGE_UNAVAILABLE",
+}
 """Of refusals that only HTTP knows."""
 
 INTERNAL = (core.StorageUnavailable, core.Unusable, core.Corrupt)

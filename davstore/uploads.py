@@ -17,7 +17,7 @@ from urllib.parse import quote
 from wsgidav.dav_error import HTTP_BAD_REQUEST, HTTP_MEDIATYPE_NOT_SUPPORTED, DAVError
 
 from core import paths
-from core.errors import PreconditionFailed, TooLarge, Unauthenticated
+from core.errors import PreconditionFailed, Refusal, TooLarge, Unauthenticated
 from core.model import SECOND, Caller, Path
 from core.settings import Settings
 from core.store import Store
@@ -25,7 +25,7 @@ from core.uploads import Upload, Uploads
 
 from .addresses import UPLOADS
 from .api.call import FILENAME
-from .errors import problem
+from .errors import INTERNAL, problem, refused
 from .request import Environ, Headers, Request, Response
 
 VERSION = ("Tus-Resumable", "1.0.0")
@@ -44,6 +44,17 @@ class UploadServer:
     settings: Settings
 
     def answer(self, environ: Environ, caller: Caller) -> Response:
+        """Every answer tells the protocol's version, refusals too. Raises those that are the server's own affair."""
+        try:
+            return self._answer(environ, caller)
+        except INTERNAL:
+            raise
+        except (Refusal, DAVError) as error:
+            response = refused(error, environ)
+            response.headers.append(VERSION)
+            return response
+
+    def _answer(self, environ: Environ, caller: Caller) -> Response:
         """Raises Refusal and DAVError."""
         request = Request(environ, self.store.namespace(caller), self.settings, ())
         uploads = self.store.uploads(caller)

@@ -14,6 +14,7 @@ from .addresses import resolved
 from .dates import http_date
 from .destination import destination, may_overwrite
 from .lifetimes import lifetime
+from .partial import refuse_partial
 from .request import Headers, Request, Response
 
 CREATED, NO_CONTENT = 201, 204
@@ -27,9 +28,9 @@ def put(request: Request) -> Response:
     """The body becomes the file's content, whole or not at all; what can be refused is, before it is read."""
     if request.ends_with_slash:
         raise IsACollection(request.path, "the URL is a collection's")
-    _refuse_partial(request)
+    refuse_partial(request)
     announced, expires = digests.claims(request), lifetime(request)
-    also = sorted({claim.algorithm for claim in announced} - {"sha256"})
+    also = digests.further(announced)
     if request.is_at_hand and (request.declared_length or 0) <= SMALL:
         return _stored(request, Sealed.of(request.body(SMALL), also), announced, expires)
     namespace, path, expect = request.namespace, request.path, request.expect
@@ -117,15 +118,6 @@ def move(request: Request) -> Response:
         request.path, target, overwrite=may_overwrite(request), modified=modified, expect=expect
     )
     return _written(outcome.node, outcome.created, modified)
-
-
-def _refuse_partial(request: Request) -> None:
-    """RFC 9110, sections 14.5 and 8.4: a part or a coding stored as the whole would be another content."""
-    if request.header("Content-Range"):
-        raise DAVError(HTTP_BAD_REQUEST, "PUT takes whole contents, no Content-Range")
-    if request.header("Content-Encoding").lower() not in {"", "identity"}:
-        accepted = [("Accept-Encoding", "identity")]
-        raise DAVError(HTTP_MEDIATYPE_NOT_SUPPORTED, "PUT takes no Content-Encoding", add_headers=accepted)
 
 
 def _refuse_shallow(request: Request) -> None:

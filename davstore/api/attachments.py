@@ -16,8 +16,10 @@ from core.errors import NotFound, Unauthenticated
 from core.model import Path
 from core.staging import Draft
 
+from .. import digests
 from ..dates import iso_date
 from ..live import media_type
+from ..partial import refuse_partial
 from ..request import Response
 from . import forms
 from .call import Call, Filename, Id, MediaType, Model, Text, Time, answer, changed
@@ -63,6 +65,7 @@ class Batch(Model):
 
 def create(call: Call) -> Response:
     """The body is the content, or a form that has it; it goes to a draft as it comes."""
+    refuse_partial(call.request)
     making = call.query(Making)
     attachments = call.store.attachments(call.caller)
     home = attachments.home(making.bucket, making.document)
@@ -87,15 +90,18 @@ def _announced(call: Call, making: Making) -> tuple[str, str, int | None]:
     return name, making.media_type or call.request.header("Content-Type"), size
 
 
-def _staged(call: Call, home: Path) -> Draft:
-    return call.request.namespace.stage((*home, UNNAMED))
+def _staged(call: Call, home: Path, also: Sequence[str] = ()) -> Draft:
+    return call.request.namespace.stage((*home, UNNAMED), also=also)
 
 
 def _received(call: Call, home: Path) -> Draft:
-    draft = _staged(call, home)
+    """The body, which has the digests that the request announces. Raises DigestMismatch."""
+    announced = digests.claims(call.request)
+    draft = _staged(call, home, digests.further(announced))
     try:
         for block in call.request.blocks():
             draft.write(block)
+        digests.verify(announced, draft.seal().digests)
     except BaseException:
         draft.discard()
         raise

@@ -29,11 +29,19 @@ JSON = "application/json"
 LARGEST = 1 << 20
 """Bytes of a JSON body."""
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
-FILENAME = r"^[^/\x00-\x1f\x7f]+$"
+FILENAME = r"^[^/\x00-\x1f\x7f\ufffe\uffff]+$"
 ID = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,34}[A-Za-z0-9])?$"
 MEDIA_TYPE = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
 TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
+
+SAID = {
+    FILENAME: "a filename has no slash and no control character",
+    ID: "an id has 1 to 36 letters, digits and dashes, and a dash is neither first nor last",
+    MEDIA_TYPE: "write a media type as in image/png",
+    PLAIN: "there are control characters in it",
+}
+"""What is wrong with a text that does not match, in words."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -142,4 +150,5 @@ def _valid(model: type[T], given: Any, *, strict: bool) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise DAVError(HTTP_BAD_REQUEST, f"{where}: {first['msg']}" if where else str(first["msg"])) from None
+        said = SAID.get(first.get("ctx", {}).get("pattern", ""), str(first["msg"]).removeprefix("Value error, "))
+        raise DAVError(HTTP_BAD_REQUEST, f"{where}: {said}" if where else said) from None

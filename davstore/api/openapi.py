@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import PROBLEM
 from ..request import Response
 from ..uploads import OFFSETS
+from .call import FILENAME as FILENAME_PATTERN
 from .call import ID, JSON, MEDIA_TYPE, Call, answer
 
 Schema = dict[str, Any]
@@ -17,7 +18,7 @@ FILENAME: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": 250,
-    "pattern": r"^[^/\x00-\x1f\x7f]+$",
+    "pattern": FILENAME_PATTERN,
     "not": {"enum": [".", ".."]},
     "description": "Where it is longer than 255 bytes, or another file has it, another name is made of it.",
 }

@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import resource
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from hashlib import sha256
 from urllib.parse import quote
 
 import pytest
@@ -17,6 +20,7 @@ from core.model import Node, instant
 from core.policy import BucketPolicy
 from core.schema import nodes
 from core.store import Store
+from davstore.api.router import ROUTES
 from tests.api.conftest import API, attach, call, code, document, told
 from tests.assets.conftest import document as folder
 from tests.assets.conftest import ruled
@@ -81,6 +85,17 @@ def test_m02_m20_the_same_name_never_overwrites(alice: Dav) -> None:
     assert [alice("GET", each["url"]).body for each in made] == [b"one", b"two", b"three"]
 
 
+def test_m20_attachments_that_come_at_once_under_one_name_each_keep_their_content(alice: Dav) -> None:
+    contents = [b"content %d" % n for n in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda content: attach(alice, content, filename="a.txt"), contents))
+
+    assert len({each["filename"] for each in made}) == 8
+    assert [alice("GET", each["url"]).body for each in made] == contents
+    assert [alice("GET", quote(each["path"])).body for each in made] == contents
+
+
 @pytest.mark.parametrize("name", ["x" * 250, "é" * 250, "x" * 246 + ".png", "." + "y" * 249])
 def test_a_long_name_is_shortened_and_keeps_its_ending(alice: Dav, name: str) -> None:
     first, second = (attach(alice, filename=quote(name))["filename"] for _ in range(2))
@@ -88,6 +103,80 @@ def test_a_long_name_is_shortened_and_keeps_its_ending(alice: Dav, name: str) ->
     assert len(first.encode()) <= 255 >= len(second.encode())
     assert first != second
     assert first.endswith(".png") == second.endswith(".png") == name.endswith(".png")
+
+
+@pytest.mark.parametrize("name", ["a\ufffe", "\uffff", "a\r\nSet-Cookie: b", "a\0b", "../a", "..", "a/b"])
+def test_a_name_that_no_address_could_have_is_refused(alice: Dav, name: str) -> None:
+    made = attach(alice)
+
+    assert code(alice("POST", f"{API}/attachments?filename={quote(name)}", b"x")) == (400, "INVALID_REQUEST")
+    assert code(call(alice, "PATCH", f"/attachments/{made['id']}", {"filename": name})) == (400, "INVALID_REQUEST")
+    assert code(call(alice, "POST", "/documents", {"name": name})) == (400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "name", ['a"; x="', "\u202egpj.exe", "\u2028", "<script>.html", " a", "%0d%0aX: y", "\U0010ffff"]
+)
+def test_whatever_an_attachment_is_called_its_address_gives_it_and_no_header_more(alice: Dav, name: str) -> None:
+    made = attach(alice, filename=quote(name))
+
+    answer = alice("GET", made["url"])
+
+    assert (answer.status, answer.body) == (200, b"text")
+    assert answer.header("Content-Disposition") in {
+        f"{kind}; filename*=UTF-8''{quote(name, safe='')}" for kind in ("inline", "attachment")
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "given", "status", "said"),
+    [
+        ("GET", "/attachments/unknown", None, 404, "unknown: nothing has this id"),
+        ("POST", "/attachments:batchDelete", {"ids": ["unknown"]}, 404, "unknown: nothing has this id"),
+        ("POST", "/documents", {"name": "a/b"}, 400, "name: a filename has no slash and no control character"),
+        ("POST", "/documents", {"name": ".."}, 400, "name: no file can have this name"),
+        ("GET", "/attachments?document=-x", None, 400, "document: an id has 1 to 36 letters, digits and dashes"),
+        ("POST", "/attachments?media_type=x", None, 400, "media_type: write a media type as in image/png"),
+        ("GET", "/attachments?filename=%01", None, 400, "filename: there are control characters in it"),
+        ("PATCH", "/attachments/x", {"size": 1}, 400, "size: Extra inputs are not permitted"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_in_words(
+    alice: Dav, method: str, address: str, given: object, status: int, said: str
+) -> None:
+    answer = call(alice, method, address, given)
+
+    assert answer.status == status
+    assert json.loads(answer.body)["detail"].startswith(said)
+
+
+def test_a_body_that_is_no_json_by_its_type_is_415_with_its_code(alice: Dav) -> None:
+    answer = alice("POST", f"{API}/documents", b'{"name": "a"}', content_type="text/plain")
+
+    assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+SHA256 = b64encode(sha256(b"text").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"repr_digest": f"sha-256=:{SHA256}:"}, 201),
+        ({"repr_digest": f"sha-256=:{SHA256[::-1][1:]}=:"}, 400),
+        ({"content_md5": b64encode(bytes(16)).decode()}, 400),
+        ({"content_range": "bytes 0-3/9"}, 400),
+        ({"content_encoding": "gzip"}, 415),
+        ({"content_encoding": "identity"}, 201),
+    ],
+)
+def test_a_body_that_is_not_the_content_that_it_announces_is_refused(
+    alice: Dav, headers: dict[str, str], status: int
+) -> None:
+    answer = alice("POST", f"{API}/attachments?filename=a.txt", b"text", content_type="text/plain", **headers)
+
+    assert answer.status == status
+    assert len(listed(alice)) == (1 if status == 201 else 0)
 
 
 class Trickle(io.RawIOBase):
@@ -235,11 +324,12 @@ def test_m18_what_a_bucket_does_not_take_has_its_own_code(alice: Dav, opened: St
 READ = {"nobody": 401, "bob": 403, "alice": 200, "admin": 200}
 
 
+@pytest.mark.parametrize("lets_nobody_in", [True, False])
 @pytest.mark.parametrize("who", READ)
 def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
-    to_readers: Mapping[str, Dav], who: str
+    to_readers: Mapping[str, Dav], to_users: Mapping[str, Dav], who: str, lets_nobody_in: bool
 ) -> None:
-    alice, dav = to_readers["alice"], to_readers[who]
+    alice, dav = to_readers["alice"], (to_readers if lets_nobody_in else to_users)[who]
     made = attach(alice)
     routes = [
         f"/assets/by-id/{made['object_uid']}",
@@ -254,7 +344,7 @@ def test_an_attachment_of_no_document_is_its_makers_and_the_administrators(
     statuses = {(route, method): dav(method, route).status for route, method in cells}
 
     assert statuses == dict.fromkeys(cells, READ[who])
-    in_the_tree = 200 if READ[who] == 200 else 404
+    in_the_tree = 200 if READ[who] == 200 else 404 if lets_nobody_in or who != "nobody" else 401
     assert dav("GET", "/files/attachments/alice/a.txt").status == in_the_tree
     assert (b"a.txt" in dav("GET", "/files/attachments/alice/").body) == (in_the_tree == 200)
 
@@ -266,6 +356,17 @@ MATRIX = {
 }
 
 
+SHOWING = ("/attachments/{id}", "/attachments?document={doc}", "/documents/{doc}", "/documents/{doc}/attachments")
+
+
+def test_every_call_that_shows_what_others_have_stands_in_the_matrix() -> None:
+    """What is left describes the API, or is the caller's alone."""
+    shown = {re.sub("[{<][a-z]+[}>]", "", path).partition("?")[0] for path in SHOWING}
+    reading = {re.sub("<[a-z]+>", "", path) for method, path, _ in ROUTES if method == "GET"}
+
+    assert reading - shown == {"/openapi.json", "/auth/app-passwords"}
+
+
 @pytest.mark.parametrize("lets_nobody_in", [True, False])
 @pytest.mark.parametrize("visibility", MATRIX)
 def test_the_api_shows_a_documents_attachments_to_its_readers(
@@ -275,12 +376,7 @@ def test_the_api_shows_a_documents_attachments_to_its_readers(
     doc = document(people["alice"], visibility=visibility)
     made = attach(people["alice"], document=doc)
     expected = MATRIX[visibility] | ({} if lets_nobody_in else {"nobody": 401})
-    addresses = [
-        f"/attachments/{made['id']}",
-        f"/attachments?document={doc}",
-        f"/documents/{doc}",
-        f"/documents/{doc}/attachments",
-    ]
+    addresses = [each.format(id=made["id"], doc=doc) for each in SHOWING]
     cells = [(who, method, address) for who in expected for method in ("GET", "HEAD") for address in addresses]
 
     answers = {cell: people[cell[0]](cell[1], API + cell[2]).status for cell in cells}

@@ -38,7 +38,8 @@ UPLOAD = {
 """A length for which there is room, and a name that a file can have: more than a schema says."""
 schemathesis.openapi.media_type(uploads.OFFSETS, hypothesis.strategies.binary(max_size=1000))
 BY_TUS = [negative_data_rejection, missing_required_header]
-"""Checks that want 400 where tus wants 412: without its version nothing else is looked at."""
+"""Checks that want 400 where tus wants 412: without its version nothing else is looked at. All others are on, there and
+everywhere else; tests/uploads/test_tus.py sees to what these two would."""
 SLOWNESS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -60,6 +61,7 @@ def test_the_description_names_every_call_and_no_other() -> None:
     assert described == served - {("GET", "/openapi.json")}
 
 
+@pytest.mark.timeout(soak(120, 1800))
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize(("method", "path"), CALLS)
 @pytest.mark.filterwarnings("ignore::Warning")

@@ -273,15 +273,16 @@ def test_what_its_bucket_does_not_take_stays_listed_and_is_tried_when_asked(chec
     assert content(inodes, made) == b"no picture"
 
 
-def test_what_its_bucket_does_not_take_goes_with_its_file(checked: OpenStore, tmp_path: Path):
+@pytest.mark.parametrize(("name", "data"), [("f.txt", b"no picture"), ("f.png", b"<html>no picture")])
+def test_what_its_bucket_does_not_take_goes_with_its_file(checked: OpenStore, tmp_path: Path, name: str, data: bytes):
     store = checked(pictures=BucketPolicy(types=("image/*",)))
     inodes, leftovers = store.inodes(OPERATOR), store.leftovers
     top = inodes.member(TOP, "pictures")
     assert top
-    leave(inodes, make(inodes, top.id, "f.txt"), b"no picture", UnsupportedMediaType("f.txt", "is text"))
+    leave(inodes, make(inodes, top.id, name), data, UnsupportedMediaType(name, "is text"))
 
-    inodes.remove(top.id, "f.txt", collection=False)
-    leftovers.publish(inodes)
+    inodes.remove(top.id, name, collection=False)
+    assert leftovers.publish(inodes) == []
 
     assert leftovers.listed() == []
     assert not list(tmp_path.rglob("kept.*"))

@@ -97,6 +97,26 @@ def test_a_wrong_offset_is_409_and_changes_nothing(admin: Dav):
     assert offset(admin, url) == "5"
 
 
+def test_every_refusal_tells_the_protocols_version(admin: Dav):
+    """As the protocol demands: "in every request and response"."""
+    url = where(create(admin, 5))
+
+    refused = [
+        create(admin, "x"),
+        create(admin, about={}),
+        create(admin, about={"path": "/nowhere/a.txt"}),
+        patch(admin, url, 0, b"123456"),
+        patch(admin, url, 1, b"1"),
+        patch(admin, url, 0, b"1", Content_Type="text/plain"),
+        patch(admin, url, 0, b"1", Upload_Checksum=f"md5 {b64encode(bytes(16)).decode()}"),
+        ask(admin, "HEAD", f"{TOP}/x", headers=TUS),
+        ask(admin, "PUT", url, headers=TUS),
+    ]
+
+    assert [each.status for each in refused] == [400, 400, 409, 413, 409, 415, 460, 404, 405]
+    assert {each.header("Tus-Resumable") for each in refused} == {"1.0.0"}
+
+
 def test_more_bytes_than_announced_are_413_and_none_of_them_stays(admin: Dav):
     url = where(create(admin, 5))
 
