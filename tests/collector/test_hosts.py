@@ -4,6 +4,7 @@
 import dataclasses
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
@@ -340,6 +341,18 @@ def test_the_breakers_share_is_configured(open_store: OpenStore, host: Host):
         return other.collect_garbage(grace=0, dry_run=True).condemned
 
     assert [told(share) for share in (0.0, 0.9, 1.0)] == [0, 0, CROWD]
+
+
+def test_the_breakers_share_counts_for_the_job_of_a_server(open_store: OpenStore, host: Host):
+    store = with_host(open_store)
+    _crowd(store, CROWD)
+    chosen = store.settings.collector.model_copy(update={"breaker": 1.0, "grace": timedelta(0)})
+    other = dataclasses.replace(store, settings=store.settings.model_copy(update={"collector": chosen}))
+
+    other.run_due_jobs(lambda _: False)
+
+    assert {row.state for row in life.rows(store, objects)} == {"condemned"}
+    life.run(store)
 
 
 def test_the_breaker_minds_neither_small_buckets_nor_those_without_hosts(open_store: OpenStore, host: Host):
