@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, literal, select, text
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, literal, null, select, text
 
 from . import buckets, tree
 from .database import Transaction
@@ -86,11 +86,13 @@ def _lookup(length: int) -> Prepared:
         source = source.outerjoin(step, here)
         chain.append(step.c.node)
     source = source.outerjoin(leaf, leaf.c.id == chain[-1]).outerjoin(objects, objects.c.id == leaf.c.object)
-    source = source.outerjoin(above, above.c.id == (chain[-2] if length > 1 else None))
+    kind: ColumnElement[Any] = null()
+    if length > 1:
+        source, kind = source.outerjoin(above, above.c.id == chain[-2]), above.c.kind
     columns = [*buckets.columns_of(bucket_rows, root), *tree.columns_of(leaf, objects)]
     labels = [node.label(f"n{n}_node") for n, node in enumerate(chain)]
     is_locked = exists(select(locks.c.token)).label("is_locked")
-    marks = above.c.kind.label("above_kind"), is_locked, is_ruled(bucket_rows.c.id).label("is_ruled")
+    marks = kind.label("above_kind"), is_locked, is_ruled(bucket_rows.c.id).label("is_ruled")
     found = select(*columns, *labels, *marks).select_from(source)
     return Prepared(found.where(bucket_rows.c.name == bindparam("name0", type_=bucket_rows.c.name.type)))
 

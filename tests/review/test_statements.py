@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import event
 
+from core import places
 from core.store import Store
 from tests.davstore.client import Dav
 
@@ -39,3 +40,16 @@ def test_named_live_properties_are_told_in_one_transaction(dav: Dav, transaction
     assert dav.propfind("/files/small", "{DAV:}getetag", "{DAV:}getcontentlength").status == 207
 
     assert transactions() - before == 1
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_no_path_is_looked_up_by_reading_all_nodes(opened: Store, length: int) -> None:
+    statement = places._lookup(length).statement.compile(opened.database.engine)
+    with opened.database.read() as tx:
+        names = {f"name{n}": "files" for n in range(length)}
+        asked = [names[name] for name in statement.positiontup or ()]
+        plan = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(asked)).all()
+
+    steps = [str(row[-1]) for row in plan]
+    assert [step for step in steps if step.startswith("SCAN") and "locks" not in step] == []
+    assert any(step.startswith("SEARCH root") for step in steps)
