@@ -9,7 +9,6 @@ transactions that committed before it began; PostgreSQL does the same by itself.
 import os
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -35,6 +34,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from . import uids
+from .connections import Connections
 from .errors import Corrupt, Refusal, StorageFull, StorageUnavailable, Unusable
 from .model import BucketId, Instant
 from .prepared import Parameters, Prepared, refusal
@@ -289,41 +289,6 @@ class Database:
             if part:
                 part.close()
         self.engine.dispose()
-
-
-class Connections:
-    """An engine's connections. Up to `kept` idle ones stay out of its pool, which is dear to ask."""
-
-    def __init__(self, engine: Engine, kept: int = 0) -> None:
-        self._engine = engine
-        self._idle: deque[Connection] = deque()
-        self._kept = kept
-
-    @contextmanager
-    def lent(self) -> Generator[Connection]:
-        connection = self.take()
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self.give_back(connection)
-
-    def take(self) -> Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._engine.connect()
-
-    def give_back(self, connection: Connection) -> None:
-        if len(self._idle) < self._kept:
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
 
 
 def _note_history(connection: Any, record: Any) -> None:
