@@ -82,7 +82,8 @@ def found() -> list[Server]:
     servers = [
         Server("davstore", "each write on disk", _open_davstore, "/files/", environ=given),
         Server("davstore, Basic", "each write on disk", _davstore, "/files/", "admin", given),
-        Server("davstore, os", "left to the system", _open_davstore, "/files/", environ=lazy),
+        Server("davstore, all CPUs", "each write on disk", _davstore_on_all, "/files/", environ=given),
+        Server("davstore, all CPUs, os", "left to the system", _davstore_on_all, "/files/", environ=lazy),
     ]
     for name, program, command in (
         ("Apache", "apache2", _apache),
@@ -111,6 +112,11 @@ def _davstore(folder: Path, port: int) -> list[str]:
 def _open_davstore(folder: Path, port: int) -> list[str]:
     """As the others are: nobody needs a password."""
     return [*_davstore(folder, port), "--anonymous", "write", "--i-know"]
+
+
+def _davstore_on_all(folder: Path, port: int) -> list[str]:
+    """A worker for each CPU; the default is one."""
+    return [*_open_davstore(folder, port), "--workers", str(os.cpu_count())]
 
 
 def _apache(folder: Path, port: int) -> list[str]:

@@ -9,6 +9,7 @@ import re
 import socket
 import struct
 from contextlib import suppress
+from time import monotonic
 
 from davstore import copying
 
@@ -51,6 +52,14 @@ class Wire:
         """Receive something within that time. False at the end of the stream; BlockingIOError when nothing came."""
         self._wait_at_most(seconds)
         return self._keep(self._socket.recv(EARLY))
+
+    def watch(self, seconds: float) -> bool:
+        """As `fill`, but awake."""
+        end = monotonic() + seconds
+        while monotonic() < end:
+            with suppress(BlockingIOError):
+                return self.poll()
+        raise BlockingIOError
 
     def receive(self, size: int) -> bytes:
         """Some of the next `size` bytes, all of them if they come in time. EOFError when the client has finished."""
