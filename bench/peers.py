@@ -77,6 +77,7 @@ def _take_turns(systems: list[System], wanted: list[Row], sizes: Sizes, turns: i
 
 
 def _measure(system: System, row: Row, sizes: Sizes, turn: int) -> None:
+    os.sync()  # what others left to the system would else be written meanwhile
     before = system.running.cpu()
     figure = row.run(system, sizes, turn)
     system.figures.setdefault(row.name, []).append((figure, system.running.cpu() - before))
@@ -144,7 +145,9 @@ def _options(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one second for each rate, 64 MiB instead of 1 GiB")
     parser.add_argument("--turns", type=int, default=3, help="how often each measures each row")
-    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose names have this text")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="rows whose names have this text; some need what another row makes"
+    )
     parser.add_argument("--systems", help="names of servers, separated by semicolons")
     parser.add_argument("--directory", type=Path, help="on the disk to be measured; default: the system's for files")
     return parser.parse_args(given)

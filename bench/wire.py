@@ -7,6 +7,7 @@ import socket
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 BLOCK = 1 << 18
 SILENCE = 1.0
 """Seconds for which a client waits to be asked for a body."""
@@ -65,12 +66,20 @@ class Connection:
 
     def _body(self, head: bytes, rest: bytes) -> int:
         if CHUNKED.search(head):
-            return len(self._read_until(b"\r\n" + rest, b"\r\n0\r\n\r\n"))
+            return self._chunks(rest)
         declared = LENGTH.search(head)
         missing = int(declared[1]) - len(rest) if declared else 0
         while missing > 0:
             missing -= len(self._receive())
         return int(declared[1]) if declared else 0
+
+    def _chunks(self, rest: bytes) -> int:
+        """Bytes of a chunked body, its framing included. What is not at its end is not looked at."""
+        length, last = len(rest), b"\r\n" + rest[-8:]
+        while not last.endswith(LAST_CHUNK):
+            received = self._receive()
+            length, last = length + len(received), (last + received)[-8:]
+        return length
 
     def _read_until(self, received: bytes, end: bytes) -> bytes:
         while end not in received:
