@@ -56,7 +56,11 @@ class Appender:
 
     def _empty_piece(self) -> int:
         while (n := self._free.get()) is None:
-            self._retry()
+            try:
+                self._retry()
+            except OSError:
+                self._free.put(None)  # who comes next is refused, and does not wait for a piece that is never free
+                raise
         return n
 
     def _fill(self, block: memoryview) -> None:
@@ -120,10 +124,13 @@ class Appender:
 
 
 def appender(descriptor: int, offset: int) -> Appender | None:
-    """None where the file system has no such writes, or others have all the threads there are for it."""
+    """None where the file system has no such writes, or there is no thread for it."""
     if not _room.acquire(blocking=False):
         return None
-    if not set_direct(descriptor, True):
-        _room.release()
-        return None
-    return Appender(descriptor, offset)
+    if set_direct(descriptor, True):
+        try:
+            return Appender(descriptor, offset)
+        except RuntimeError:
+            set_direct(descriptor, False)
+    _room.release()
+    return None

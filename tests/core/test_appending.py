@@ -73,6 +73,7 @@ def test_whatever_comes_between_appends_finds_their_bytes(tmp_path: Path, seed: 
     draft.discard()
 
 
+@pytest.mark.timeout(60)
 def test_what_a_full_disk_did_not_take_is_kept_until_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draft = draft_in(tmp_path)
     whole = appended(draft, blocks(4))
@@ -92,6 +93,9 @@ def test_what_a_full_disk_did_not_take_is_kept_until_it_does(tmp_path: Path, mon
         except StorageFull as error:
             refusal = error
     assert draft.size == len(whole) + taken * BLOCK
+    for _ in range(3 * appending.PIECES):
+        with pytest.raises(StorageFull):
+            draft.write(more[taken], draft.size)
     for settles in (draft.seal, lambda: draft.keep(None)):
         with pytest.raises(StorageFull):
             settles()
