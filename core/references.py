@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, delete, insert, inspect, select, text
+from sqlalchemy import Column, MetaData, Table, delete, exists, insert, inspect, select, text
 from sqlalchemy.engine.interfaces import ReflectedForeignKeyConstraint
 from sqlalchemy.exc import NoSuchTableError
 
@@ -40,14 +40,12 @@ class Rule:
         return set(tx.execute(self._query(tx, wanted)).scalars())
 
     def _query(self, tx: Transaction, wanted: Sequence[ObjectId]) -> Query:
-        if self.by_uid:
-            return (
-                select(objects.c.id)
-                .join_from(objects, self.column.table, self.column == objects.c.uid)
-                .where(among(tx, objects.c.id, wanted))
-            )
-        found = select(self.column).where(among(tx, self.column, wanted)).distinct()
-        return found.where(holds.c.until > tx.now) if self.column.table is holds else found
+        """One row is enough of an object to which a million refer."""
+        name = objects.c.uid if self.by_uid else objects.c.id
+        row = exists().where(self.column == name)
+        if self.column.table is holds:
+            row = row.where(holds.c.until > tx.now)
+        return select(objects.c.id).where(among(tx, objects.c.id, wanted), row)
 
     def late(self, bucket: Bucket) -> Query:
         """Condemned objects of the bucket to which a host's row refers: no other rule's rows come without reviving."""
