@@ -128,7 +128,7 @@ class OpenFiles:
         if file.draft is None and not file.removed:
             is_known = file.number in self._cached
             if file.base is None or file.inode.digest != inode.digest or not is_known:
-                file.base = None if truncate else self._content(inode)
+                file.base = None if truncate else self.content(inode)
             file.inode = inode
         if truncate:
             self._resize(file, self._begin(file, empty=True), 0)
@@ -214,7 +214,8 @@ class OpenFiles:
         file.draft, file.draft_reader, file.dirty, file.is_waiting = None, None, False, False
         return True
 
-    def _content(self, inode: Inode) -> Base:
+    def content(self, inode: Inode) -> Base:
+        """Raises NotFound, Corrupt."""
         if inode.size == 0:
             return b""
         content = self._inodes.open(inode)
@@ -298,7 +299,7 @@ class OpenFiles:
             draft = self._inodes.draft(file.inode)
             if file.inode.size and not empty:
                 if file.base is None:
-                    file.base = self._content(file.inode)
+                    file.base = self.content(file.inode)
                 draft.start_from(file.base.number if isinstance(file.base, Descriptor) else file.base, file.inode.size)
             file.draft = draft
         return file.draft

@@ -238,6 +238,7 @@ class Operations:
         return None
 
     def open(self, number: int, info: Any) -> None:
+        """Who looked up a name before another file took its place reads what was there."""
         flags = info.contents.flags
         writes = flags & os.O_ACCMODE != os.O_RDONLY
         if self._past.has(number):
@@ -245,6 +246,9 @@ class Operations:
             self._keep(OpenFile(number, self._past.get(number), base=self._past.open(number)), info)
             return
         file = self.files.find(number)
+        if not (file or writes) and (ended := self._removed.ended(number)):
+            self._keep(OpenFile(number, ended, base=self.files.content(ended)), info)
+            return
         inode = file.inode if file and file.removed else self._there(number)
         if writes:
             self._inodes.check_writable(inode.id)

@@ -5,6 +5,8 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.fuse.calls import create, opened, refused, tick
 
 
@@ -112,6 +114,20 @@ def test_a_file_in_the_place_of_one_being_written_stays(mount: Path):
         os.write(fd, b" and more")
 
     assert (mount / "b").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("content", [b"", b"old", b"old" * 100_000], ids=["empty", "inline", "a blob"])
+def test_who_found_a_file_before_another_took_its_place_reads_what_was_there(mount: Path, content: bytes):
+    """O_PATH is the lookup; the file is opened afterwards, without another one."""
+    create(mount / "f", content)
+    create(mount / "new", b"another")
+
+    with opened(mount / "f", os.O_PATH) as fd:
+        os.rename(mount / "new", mount / "f")
+        found = Path(f"/proc/self/fd/{fd}").read_bytes()
+
+    assert found == content
+    assert (mount / "f").read_bytes() == b"another"
 
 
 def test_a_reader_never_misses_a_file_that_is_replaced(mount: Path):
