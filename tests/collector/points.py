@@ -7,7 +7,7 @@ Nobody holds a lock there, so whoever is paused at one keeps nobody waiting.
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from sqlalchemy import event
 
@@ -42,9 +42,10 @@ class Points:
 
     def __init__(self, store: Store) -> None:
         self._mine = threading.local()
-        self._read, self._write = store.database.read, store.database.write
+        self._read, self._write, self._act = store.database.read, store.database.write, store.database.written
         store.database.read = self._reading
         store.database.write = self._writing
+        store.database.written = self._written
         event.listen(store.database.engine, "before_cursor_execute", self._executes)
         known = cast("dict[str, BlobStore]", store.contents.stores)
         for name, blobs in list(known.items()):
@@ -76,6 +77,13 @@ class Points:
         with self._write(*buckets, durable=durable, brief=brief) as tx:
             yield tx
         self._tell()
+
+    def _written(self, act: Callable[[Transaction], Any], *buckets: BucketId) -> Any:
+        """Nobody else writes while this one has its turn, so the act is done by this thread."""
+        self._mine.done = []
+        result = self._act(act, *buckets)
+        self._tell()
+        return result
 
     @contextmanager
     def _reading(self) -> Generator[Transaction]:
