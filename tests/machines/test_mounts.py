@@ -20,15 +20,22 @@ EXAMPLES, STEPS = soak(3, 300), soak(30, 50)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(soak(300, 14_400))]
 
 
+def run(driver: MountDriver) -> None:
+    """A few runs may ask nothing of a mount, by chance. Then there are more."""
+    for _ in range(10):
+        namespace.run(driver, examples=EXAMPLES, steps=STEPS, shrinks=False)
+        if driver.calls:
+            return
+    pytest.fail("no mount was asked for anything")
+
+
 def test_two_mounts_behave_like_the_model(tmp_path: Path):
     data = tmp_path / "data"
     with (
         closing(stores.opened(f"sqlite:///{data / 'davstore.db'}", data)) as store,
         closing(MountDriver(CoreDriver(store), tmp_path, data, ("ann", "bob"))) as driver,
     ):
-        namespace.run(driver, examples=EXAMPLES, steps=STEPS, shrinks=False)
-
-        assert driver.calls > 0
+        run(driver)
 
 
 def test_a_mount_beside_a_server_behaves_like_the_model(serve: Callable[..., DavServer], tmp_path: Path):
@@ -40,6 +47,4 @@ def test_a_mount_beside_a_server_behaves_like_the_model(serve: Callable[..., Dav
             closing(DavDriver([serve()], store, PASSWORDS)) as dav,
             closing(MountDriver(dav, tmp_path, data, ("ann",))) as driver,
         ):
-            namespace.run(driver, examples=EXAMPLES, steps=STEPS, shrinks=False)
-
-            assert driver.calls > 0
+            run(driver)
