@@ -247,7 +247,11 @@ class Operations:
             return
         file = self.files.find(number)
         if not (file or writes) and (ended := self._removed.ended(number)):
-            self._keep(OpenFile(number, ended, base=self.files.content(ended)), info)
+            try:
+                base = self.files.content(ended)
+            except NotFound:
+                raise _stale() from None
+            self._keep(OpenFile(number, ended, base=base), info)
             return
         inode = file.inode if file and file.removed else self._there(number)
         if writes:

@@ -219,6 +219,19 @@ def test_what_is_gone_for_good_is_seen_by_whoever_holds_it(configured: Mount, ki
         assert os.stat(path).st_ino != seen.st_ino
 
 
+def test_who_opens_what_is_gone_with_its_bytes_is_told_to_look_again(configured: Mount, tmp_path: Path):
+    """`open` of a path asks for the name once more at ESTALE; here there is only the descriptor."""
+    path = configured.point / "final" / "f"
+    create(path, b"data" * 100_000)
+
+    with opened(path, os.O_PATH) as fd:
+        os.unlink(path)
+        at = ("--config", tmp_path / "davstore.toml", "--data", configured.data)
+        davstore("gc", "run", "--grace", "0s", "--retention", "0s", *at)
+        with refused(errno.ESTALE):
+            os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+
+
 @pytest.mark.parametrize("bucket", ["files", "final"])
 def test_an_unlinked_file_has_attributes_of_its_own(configured: Mount, bucket: str):
     path = configured.point / bucket / "f"
