@@ -148,7 +148,7 @@ def test_many_who_read_at_random_get_the_right_bytes_of_files_that_are_larger_th
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, range(4)))
 
-    assert cached_bytes(mount) <= CACHE
+    eventually(lambda: cached_bytes(mount) <= CACHE)
 
 
 def test_random_reads_ask_s3_once_for_each_block(mounted: Start, proxy: FaultyS3):
@@ -295,7 +295,7 @@ def drafts(mount: Mount, configuration: Path, *options: str) -> list[dict[str, o
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
-    """The storage is asked again a short time after it failed."""
+    """A storage is asked again a short time after it failed, and what is being fetched may need room until it is."""
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
         with suppress(OSError):
