@@ -8,7 +8,7 @@ the database's clock was wrong: then it is time to begin again.
 from sqlalchemy import ColumnElement, exists, or_, select, update
 
 from .database import Transaction
-from .model import SECOND, Bucket
+from .model import SECOND, Bucket, BucketId
 from .schema import buckets, holds, objects
 
 START = -1
@@ -56,3 +56,8 @@ def thin(tx: Transaction, bucket: Bucket, before: int, to: int) -> None:
     """No more where somebody began again meanwhile: with another policy, or files that came from another bucket."""
     same = or_(buckets.c.thinned == before, buckets.c.thinned > tx.now)
     tx.execute(update(buckets).where(buckets.c.id == bucket.id, same).values(thinned=to))
+
+
+def thin_anew(tx: Transaction, bucket: BucketId) -> None:
+    """Files have versions that came to them in another way than by being replaced: they may be too many."""
+    tx.execute(update(buckets).where(buckets.c.id == bucket).values(thinned=0))

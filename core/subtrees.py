@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateTable
 
+from . import progress
 from .batches import among
 from .buckets import expiry
 from .database import AnyRow, Query, Transaction
@@ -33,7 +34,7 @@ from .errors import InvalidMove
 from .model import Bucket, Kind, Node, NodeId, ObjectId
 from .objects import BlobNeeded, counterpart, has_digest, is_sound
 from .prepared import Prepared
-from .schema import Id, buckets, dead_properties, locks, names, nodes, objects, trash, versions
+from .schema import Id, dead_properties, locks, names, nodes, objects, trash, versions
 from .tree import add, below, link, mark_changed, object_of
 
 _subtree = Table(
@@ -221,8 +222,7 @@ def transfer(tx: Transaction, top: NodeId, target: Bucket, seq: int) -> None:
         _refer_to(tx, target, nodes, nodes.c.id.in_(mine))
         moved = {"bucket": target.id, "seq": seq, "changed": tx.now, "expires": _expiry(tx, target)}
         tx.execute(update(nodes).where(nodes.c.id.in_(mine)).values(**moved))
-        # Their versions may be too many here.
-        tx.execute(update(buckets).where(buckets.c.id == target.id).values(thinned=0))
+        progress.thin_anew(tx, target.id)
 
 
 def lacking(tx: Transaction, top: NodeId, target: Bucket, *, history: bool) -> list[ObjectId]:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 
-from . import objects, tree, uids
+from . import objects, progress, tree, uids
 from .database import Transaction
 from .errors import NotFound
 from .model import SECOND, Digest, Instant, Node, NodeId, ObjectId, Version
@@ -105,8 +105,11 @@ def inherit(tx: Transaction, heir: Node, replaced: Node) -> None:
 
     `replaced` must be dropped right after.
     """
+    is_other = replaced.size and replaced.etag != heir.etag
+    if not is_other and tx.scalar(select(exists().where(versions.c.node == heir.id))):
+        progress.thin_anew(tx, heir.bucket)
     tx.execute(update(versions).where(versions.c.node == replaced.id).values(node=heir.id))
-    if replaced.size and replaced.etag != heir.etag:
+    if is_other:
         author = tx.scalar(select(nodes.c.author).where(nodes.c.id == replaced.id))
         keep(tx, replaced, author=author, under=heir.id)
     tx.execute(update(aliases).where(aliases.c.node == replaced.id).values(node=heir.id))

@@ -508,6 +508,19 @@ def test_versions_that_come_from_another_bucket_are_held_to_the_policy_of_the_ne
     assert len(store.recovery(life.ADMIN).versions(("files", "a.txt"))) == 1
 
 
+def test_versions_that_a_rename_over_the_same_content_joined_are_counted_together(open_store: OpenStore):
+    store = open_store(files=_keeping(2))
+    over, renamed = ("files", "a.txt"), ("files", "b.txt")
+    for path in (over, renamed):
+        _rewrite(store, path, 2)
+    assert life.run(store).versions_expired == 0
+
+    life.as_ann(store).move(renamed, over)
+
+    assert life.run(store).versions_expired == 2
+    assert len(store.recovery(life.ADMIN).versions(over)) == 2
+
+
 def test_versions_that_were_looked_at_count_when_one_more_comes(open_store: OpenStore):
     store = open_store(files=_keeping(2))
     path = ("files", "a.txt")
