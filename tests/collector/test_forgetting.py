@@ -40,7 +40,7 @@ from tests.collector import life
 from tests.parts import stores
 store = stores.opened(sys.argv[1], Path(sys.argv[2]))
 recovery = store.recovery(life.ADMIN)
-recovery.forget(recovery.trashed()[0].uid, Tempo(0.001, lambda: print("a batch", flush=True)))
+recovery.forget(recovery.trashed()[0].uid, Tempo(0.001, lambda: (print("a batch", flush=True), input())))
 """
 
 
@@ -119,11 +119,15 @@ def test_whatever_step_fails_the_tree_goes_with_the_next_run(store: Store):
 def test_what_a_killed_process_left_goes_with_the_next_run(store: Store, database_url: str, tmp_path: Path):
     _plant(store)
     life.as_ann(store).delete(TREE)
+    pipe = subprocess.PIPE
     command = [sys.executable, "-c", EMPTIES, database_url, str(tmp_path / "data")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin
         assert process.stdout
         for _ in range(random.randrange(1, 4)):
             assert process.stdout.readline() == "a batch\n"
+            process.stdin.write("\n")
+            process.stdin.flush()
         process.kill()
 
     assert store.verify().problems == ()

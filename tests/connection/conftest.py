@@ -58,10 +58,11 @@ class Recorder:
         self.environ: dict[str, Any] = {}
         self.failures: list[BaseException] = []
         self.sizes: list[int] = []
-        self.done = threading.Event()
+        self.called, self.done = threading.Event(), threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         self.environ = environ
+        self.called.set()
         digest, size = hashlib.sha256(), 0
         try:
             while data := environ["wsgi.input"].read(self.block):

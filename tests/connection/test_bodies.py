@@ -67,10 +67,10 @@ def test_a_body_that_ends_early_is_an_error_and_never_an_end(
     peer = site(recorder).connect()
 
     peer.send(framing + b"x" * sent)
-    time.sleep(0.05)
+    assert recorder.called.wait(30), "a reset takes back what was not read yet"
     getattr(peer, ending)()
 
-    assert recorder.done.wait(5)
+    assert recorder.done.wait(30)
     assert [type(failure) for failure in recorder.failures] == [IncompleteBody]
     if ending == "finish_sending":
         assert peer.answer().status == 400
@@ -276,11 +276,11 @@ def test_many_tiny_chunks_take_time_in_proportion(site: Callable[..., Site]) -> 
     running = site(Recorder())
     body = bytes(100_000)
 
-    start = time.monotonic()
+    start = time.process_time()
     answer = running.connect().ask(CHUNKED + chunks(body, 1))
 
     assert answer.body == echoed("PUT", "/x", body)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_uploads_do_not_disturb_each_other(site: Callable[..., Site]) -> None:

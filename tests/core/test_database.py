@@ -222,7 +222,8 @@ def test_one_sync_serves_all_who_wait_for_it(tmp_path: Path, monkeypatch: pytest
         first = pool.submit(sync)
         assert begun.acquire(timeout=10)
         waiting = [pool.submit(sync) for _ in range(8)]
-        time.sleep(0.05)
+        while len(sync._waiting) < 8:  # pyright: ignore[reportPrivateUsage]
+            time.sleep(0.001)
         may_end.release()
         first.result(10)
         assert begun.acquire(timeout=10)

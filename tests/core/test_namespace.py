@@ -315,9 +315,11 @@ def test_ten_thousand_files_are_copied_moved_and_removed_by_sets(store: Store, a
     in_batches = spent.pop("forget")[1]
     assert in_batches <= BRANCHES * WIDE / 10, "docs/undo.md: hundreds of nodes in a transaction"
     assert all(count <= 100 for _, count in spent.values())
-    assert spent["copy"][0] < 5
-    assert spent["move"][0] < 0.5
-    assert spent["delete"][0] < 0.5
+    seconds = 0.5 if store.database.url.get_backend_name() == "sqlite" else 3.0
+    """Of the processor; where another process works too, by the clock, and a busy machine takes its time."""
+    assert spent["copy"][0] < 10 * seconds
+    assert spent["move"][0] < seconds
+    assert spent["delete"][0] < seconds
     assert len(stores.below(ann, ("media", "third"))) == BRANCHES * (WIDE + 1) + 1
 
 

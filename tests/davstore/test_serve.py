@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 def told(server: DavServer) -> str:
     """What the server has said, once it is ready."""
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 30
     while "Ctrl-C" not in server.log_text() and time.monotonic() < limit:
         time.sleep(0.02)
     return server.log_text()

@@ -107,7 +107,7 @@ def _outlives_an_outage(server: DavServer, cluster: Cluster) -> None:
     assert server.request("GET", "/healthz", user=None).status == 200
 
     cluster.start()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while server.request("PUT", "/files/after", LARGE[2:]).status != 201:
         assert time.monotonic() < limit, "it does not come back"
     for _ in range(8):
