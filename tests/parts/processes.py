@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+PORTS = range(12_000, 32_000)
 
 lasting: set[int] = set()
 """Children that may outlive a test, such as a database server for the whole session."""
@@ -49,7 +50,7 @@ def command(pid: int) -> str:
         return ""
 
 
-def ended(pids: Iterable[int], patience: float = 5.0) -> bool:
+def ended(pids: Iterable[int], patience: float = 30.0) -> bool:
     """Whether all of them end within the time."""
     waiting = set(pids)
     limit = time.monotonic() + patience
@@ -89,13 +90,27 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on."""
-    with ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
+def free_ports(wanted: int) -> list[int]:
+    """Different ports that nobody listens on, and that no other call gives for long."""
+    return list(islice(filter(_is_free, _ports), wanted))
+
+
+def _in_turn() -> Iterator[int]:
+    """Below those that the kernel gives to whoever names none, which it may do before our server has started."""
+    first = os.getpid() * 7919
+    return (PORTS[(first + n) % len(PORTS)] for n in count())
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+_ports = _in_turn()
 
 
 def _state(pid: int) -> str:
