@@ -25,6 +25,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         os.kill(os.getpid(), signal.SIGKILL)
     if path == "/arenas":
         return [arenas(start_response)]
+    note(f"asked to {environ['REQUEST_METHOD']}")
     try:
         while environ["wsgi.input"].read(65536):
             pass

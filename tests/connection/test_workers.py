@@ -195,7 +195,7 @@ def test_a_signal_lets_requests_in_flight_finish(start: Callable[..., Program], 
     program = start(2)
     with Peer(program.port) as peer:
         peer.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx")
-        time.sleep(0.3)
+        wait_for(lambda: "asked to PUT" in program.notes())
 
         program.process.send_signal(number)
         wait_for(program.refuses)
@@ -211,7 +211,7 @@ def test_an_upload_that_outlives_the_grace_fails_and_the_exit_is_clean(start: Ca
     program = start(1, 0.5)
     with Peer(program.port) as peer:
         peer.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx")
-        time.sleep(0.3)
+        wait_for(lambda: "asked to PUT" in program.notes())
 
         assert program.stop(signal.SIGTERM) == 0
         assert peer.answer().status == 400
@@ -223,7 +223,7 @@ def test_a_second_signal_ends_everything_at_once(start: Callable[..., Program]) 
     program = start(2, 30)
     with Peer(program.port) as peer:
         peer.send(b"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx")
-        time.sleep(0.3)
+        wait_for(lambda: "asked to PUT" in program.notes())
         program.process.send_signal(signal.SIGTERM)
         wait_for(program.refuses)
         before = time.monotonic()
