@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from core.errors import Refusal
+from core.errors import Refusal, StorageUnavailable
 from core.jobs import Wait
 from core.store import Store
 
@@ -36,7 +36,9 @@ def run(open_store: Callable[[], Store]) -> None:
     A collection may take long, so renditions are made in a thread of their own: their decoding is in another process.
     """
     ending, ended = Ending(), threading.Event()
-    store = open_store()
+    store = _opened(open_store, ending)
+    if store is None:
+        return
     drawing = threading.Thread(target=_repeat, args=(store.run_due_renditions, ended.wait), name="renditions")
     drawing.start()
     try:
@@ -46,6 +48,17 @@ def run(open_store: Callable[[], Store]) -> None:
         ended.set()
         drawing.join()
         store.close()
+
+
+def _opened(open_store: Callable[[], Store], ending: Ending) -> Store | None:
+    """None if the process is to end before the database is there."""
+    while True:
+        try:
+            return open_store()
+        except StorageUnavailable as refusal:
+            log.warning("background jobs wait: %s", refusal)
+        if ending.wait(RETRY):
+            return None
 
 
 def _start(store: Store) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from tests.parts.scale import soak
 from tests.parts.server import PASSWORD, ROOT, USER, Answer, basic
 
 Tree = Mapping[str, str | None]
@@ -89,7 +90,7 @@ def davstore(
         env=ours | dict(environ or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=soak(120, 1_800),
     )
 
 

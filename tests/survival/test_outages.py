@@ -1,14 +1,19 @@
 """A part that goes away refuses what needs it, for as long as it is away; nothing else, and nothing for good."""
 
+import json
+import os
+import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.parts import processes
 from tests.parts.postgresql import Cluster
 from tests.parts.server import Answer, DavServer
-from tests.survival.drive import Drive, digest, fsck
+from tests.survival.drive import Drive, davstore, digest, fsck
 
 pytestmark = pytest.mark.slow
 
@@ -87,12 +92,49 @@ def test_postgresql_may_stop_and_come_back_while_the_server_runs(tmp_path: Path,
             fsck(server.data, environ, "--deep")
 
 
+@pytest.mark.timeout(300)
+def test_background_jobs_that_begin_while_postgresql_is_away_wait_for_it(tmp_path: Path):
+    with Cluster() as cluster:
+        eager = {"DAVSTORE_COLLECTOR__INTERVAL": "1s"}
+        environ = eager | {"DAVSTORE_DATABASE__URL": cluster.url(cluster.create())}
+        with DavServer(tmp_path / "data", environ=environ) as server:
+            server.expect_log("the process beside the workers .* ended", "background jobs .*: the database: ")
+            jobs = _jobs_process(server)
+            cluster.stop()
+            os.kill(jobs, signal.SIGKILL)
+
+            _wait_until(lambda: "jobs wait: the database: " in server.log_text().partition(f"(pid {jobs}) ended")[2])
+            waiting = _jobs_process(server)
+            cluster.start()
+
+            before = _last_run(server, environ)
+            _wait_until(lambda: _last_run(server, environ) != before)
+            assert _jobs_process(server) == waiting
+
+
+def _jobs_process(server: DavServer) -> int:
+    """The last child: it starts when the workers serve."""
+    _wait_until(lambda: len(processes.children(server.pid)) == 2)
+    return max(processes.children(server.pid))
+
+
+def _last_run(server: DavServer, environ: Mapping[str, str]) -> str | None:
+    told = davstore("gc", "status", "--json", "--data", server.data, environ=environ)
+    assert told.returncode == 0, told.stderr
+    return next(job["last_run"] for job in json.loads(told.stdout)["jobs"] if job["name"] == "collect")
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
+    """Longer than the lease of a process that was killed lasts."""
+    limit = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
 def _wait_for_every_worker(server: DavServer) -> None:
     """One of them answers for all before the others have opened the store."""
-    limit = time.monotonic() + server.patience
-    while " serves " not in server.log_text():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    _wait_until(lambda: " serves " in server.log_text())
 
 
 def _outlives_an_outage(server: DavServer, cluster: Cluster) -> None:
