@@ -1,15 +1,23 @@
 """Processes and listening sockets, read from /proc."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
+PORTS = range(12_000, 32_000)
+"""Below those that the kernel gives to whoever asks for any, or connects from any."""
+AT_ONCE = 400
+"""Ports of one process of the tests. It comes back to one long after the connections to it are forgotten."""
 
 lasting: set[int] = set()
 """Children that may outlive a test, such as a database server for the whole session."""
@@ -49,7 +57,7 @@ def command(pid: int) -> str:
         return ""
 
 
-def ended(pids: Iterable[int], patience: float = 5.0) -> bool:
+def ended(pids: Iterable[int], patience: float = 20.0) -> bool:
     """Whether all of them end within the time."""
     waiting = set(pids)
     limit = time.monotonic() + patience
@@ -85,17 +93,36 @@ def listening() -> set[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on; it stays free only as long as nobody takes it."""
-    return free_ports(1)[0]
+    """A port that nobody listens on, and that nobody else is given: neither by the kernel nor by other tests."""
+    return next(port for port in _ports() if _is_free(port))
 
 
 def free_ports(count: int) -> list[int]:
     """Different ports that nobody listens on."""
-    with ExitStack() as probes:
-        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in sockets]
+    return [free_port() for _ in range(count)]
+
+
+@cache
+def _ports() -> Iterator[int]:
+    """Those of this process, over and over."""
+    folder = Path(tempfile.gettempdir()) / f"davstore-test-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for first in range(PORTS.start, PORTS.stop, AT_ONCE):
+        claim = os.open(folder / f"{first}", os.O_RDWR | os.O_CREAT, 0o666)
+        with suppress(BlockingIOError):
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cycle(range(first, first + AT_ONCE))
+        os.close(claim)
+    raise AssertionError("too many run tests at once")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _state(pid: int) -> str:
