@@ -17,12 +17,12 @@ from tests.fuse.actor import Actor
 from tests.parts import mount as mounts
 from tests.parts import processes
 from tests.parts.mount import Mount
-from tests.parts.scale import soak
 from tests.parts.stores import installed
 from tests.survival.drive import fsck
 
 ORACLE = os.environ.get("DAVSTORE_FUSE_ORACLE")
-PATIENCE = soak(100, 7200)
+TIMEOUT, LEFT = 120, 20
+"""Seconds: what a test has, unless it says so, and what it may need to end once its mounts are gone."""
 NOBODY, STRANGER, TEAM = 65534, 4242, 4300
 """Users and a group that own nothing else."""
 
@@ -34,9 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_mounted_or_hangs(tmp_path: Path) -> Iterator[None]:
+def nothing_stays_mounted_or_hangs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     """Who waits too long for a mount gets an error; a mount that a test leaves behind fails it."""
-    watch = threading.Timer(PATIENCE, mounts.end_all)
+    own = request.node.get_closest_marker("timeout")
+    watch = threading.Timer((own.args[0] if own else TIMEOUT) - LEFT, mounts.end_all)
     watch.daemon = True
     watch.start()
     yield

@@ -169,7 +169,7 @@ def test_one_of_the_last_two_who_close_at_once_publishes(bench: Bench):
         def __enter__(self) -> None:
             if threading.get_ident() not in self._met:
                 self._met.add(threading.get_ident())
-                both.wait(10)
+                both.wait(60)
             inner.acquire()
 
         def __exit__(self, *_: object) -> None:

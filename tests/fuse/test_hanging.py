@@ -19,8 +19,9 @@ from tests.parts.seaweedfs import SeaweedFS
 READERS = 20
 AHEAD = 4
 """Threads that fetch what nobody has asked for yet; they stay."""
-ANSWER = 9.0
-"""Seconds; after ten a silent server counts as one that does not answer."""
+HANGING = 14.0
+"""Seconds; after fifteen without a byte nobody asks again who has begun to read."""
+PATIENCE = 30.0
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ type = "s3"
 bucket = "{s3_storage.bucket}"
 endpoint = "{proxy.endpoint}"
 region = "{s3_storage.region}"
+read_timeout = "30s"
 retries = 0
 [buckets.far]
 storage = "s3main"
@@ -64,7 +66,7 @@ def test_local_files_are_read_and_written_while_many_wait_for_s3(mounted: Callab
         proxy.fault, idle = "hang", threads(mount)
         readers = [pool.submit(os.pread, fd, 10, MIB) for fd in files]
         try:
-            until(lambda: proxy.struck >= READERS)
+            until(lambda: proxy.struck >= READERS, HANGING)
             assert (near / "old").read_bytes() == data
             (near / "new").write_bytes(data)
             assert sorted(os.listdir(near)) == ["new", "old"]
@@ -81,9 +83,8 @@ def threads(mount: Mount) -> int:
     return len(os.listdir(f"/proc/{mount.pid}/task"))
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    """Before the first of those who wait is told that the server does not answer."""
-    limit = time.monotonic() + ANSWER
+def until(is_so: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    limit = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < limit
         time.sleep(0.02)

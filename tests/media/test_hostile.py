@@ -45,7 +45,7 @@ def test_no_hostile_picture_crashes_hangs_or_passes_its_limits(renderer: Rendere
     for name, (_, data) in hostile.corpus().items():
         before = time.monotonic()
         answers[name] = renderer.render(BytesIO(data), WANTED)
-        assert time.monotonic() - before < SECONDS * 5, name
+        assert time.monotonic() - before < SECONDS * 10, name
         assert renderer.render(BytesIO(good), WANTED).reason is None, f"after {name}"
 
     assert {name for name, answer in answers.items() if answer.reason is None} == hostile.SHOWN

@@ -15,7 +15,7 @@ from tests.parts.tools import tool
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 ALL_ARE_LOCAL = "--disable-features=LocalNetworkAccessChecks,PrivateNetworkAccessChecks"
 """A page may not ask this computer for anything, unless it is this computer's too. In a test everything is."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Refused(Exception):
@@ -53,7 +53,7 @@ class Chromium:
         self._process.terminate()
         self._process.wait(PATIENCE)
         os.close(self._in)
-        if not processes.ended(pids):
+        if not processes.ended(pids, patience=5):
             processes.kill(pids)
             assert processes.ended(pids)
 

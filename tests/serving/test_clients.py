@@ -1,6 +1,7 @@
 """Real clients and a file on S3: who follows the redirect gets the right bytes from the storage, all others from us."""
 
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +26,7 @@ from tests.serving.drive import Drive
 
 DATA = Random(7).randbytes((2 << 20) + 5)
 WIDTH, HEIGHT = 700, 600
+PATIENCE = 30.0
 Front = tuple[DavServer, Nginx]
 
 
@@ -62,9 +64,12 @@ def put(front: Front, name: str, content: bytes) -> None:
 
 
 def answered(front: Front, name: str) -> set[str]:
-    """The statuses of GETs of the file, but of those that asked for a password."""
-    lines = [line for line in front[1].log_text().splitlines() if f'"GET /files/{name} ' in line]
-    return {line.split('" ')[1].split()[0] for line in lines} - {"401"}
+    """The statuses of GETs of the file, but of those that asked for a password. nginx logs an answer after its end."""
+    limit, found = time.monotonic() + PATIENCE, set[str]()
+    while not found and time.monotonic() < limit:
+        lines = [line for line in front[1].log_text().splitlines() if f'"GET /files/{name} ' in line]
+        found = {line.split('" ')[1].split()[0] for line in lines} - {"401"}
+    return found
 
 
 def test_curl_follows(front: Front, name: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import calendar
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -223,20 +223,29 @@ def by_id(drive: Drive, path: str) -> str:
     return f"/assets/by-id/{match[1]}"
 
 
+def opened_in_time(drive: Drive, paths: Sequence[str]) -> list[str]:
+    """URLs that gave the secret. They live for half of their time at least; who was slower asks anew."""
+    while True:
+        since = time.monotonic()
+        urls = [get(drive, {"User-Agent": CURL}, path).headers["location"] for path in paths]
+        given = [ask(url).body for url in urls]
+        if time.monotonic() - since < PRESIGN_TTL / 2 - 0.1:
+            assert given == [b"secret"] * len(paths)
+            return urls
+
+
 def test_who_may_read_no_more_gets_no_url_and_the_old_one_dies(drive: Drive, document: str) -> None:
     """As far as the storage keeps time, which it tells by seconds."""
     paths = (document, by_id(drive, document))
+    urls = opened_in_time(drive, paths)
     given = time.monotonic()
-    urls = [get(drive, {"User-Agent": CURL}, path).headers["location"] for path in paths]
-    assert [ask(url).body for url in urls] == [b"secret", b"secret"]
 
     rule(drive, "private")
     for path in paths:
         refused = get(drive, {"User-Agent": CURL}, path)
         assert refused.status in {401, 404}
         assert "location" not in refused.headers
-    while any(ask(url).status == 200 for url in urls):
-        assert time.monotonic() - given < PRESIGN_TTL + 1
+    while time.monotonic() < given + PRESIGN_TTL + 1 and any(ask(url).status == 200 for url in urls):
         time.sleep(0.2)
 
     assert [ask(url).status for url in urls] == [403, 403]
@@ -244,9 +253,10 @@ def test_who_may_read_no_more_gets_no_url_and_the_old_one_dies(drive: Drive, doc
 
 
 def test_the_redirect_of_an_immutable_address_is_kept_for_less_than_the_url_lives(drive: Drive, document: str) -> None:
-    told = get(drive, {"User-Agent": CURL}, by_id(drive, document))
+    path, asked = by_id(drive, document), time.time()
+    told = get(drive, {"User-Agent": CURL}, path)
     signed = parse_qs(urlsplit(told.headers["location"]).query)["X-Amz-Date"][0]
-    left = calendar.timegm(time.strptime(signed, "%Y%m%dT%H%M%SZ")) + PRESIGN_TTL - time.time()
+    left = calendar.timegm(time.strptime(signed, "%Y%m%dT%H%M%SZ")) + PRESIGN_TTL - asked
 
     match = re.fullmatch(r"private, max-age=(\d+)", told.headers["cache-control"])
 

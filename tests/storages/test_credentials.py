@@ -15,6 +15,8 @@ from tests.parts.blobs import UID, publish, s3_blobs
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY
 
 DATA = b"hello"
+SOON = 10 * PAUSE
+"""Far less than the time for which credentials are kept that nobody refuses."""
 WRONG = [(ACCESS_KEY, "the secret of last year"), ("nobody", SECRET_KEY)]
 
 
@@ -51,7 +53,7 @@ def first_success(attempt: Callable[[], object]) -> float:
         try:
             attempt()
         except Refusal:
-            assert time.monotonic() - since < 2 * PAUSE
+            assert time.monotonic() - since < SOON
             time.sleep(0.05)
         else:
             return time.monotonic() - since
@@ -71,7 +73,7 @@ def test_what_the_server_takes_no_more_is_read_again(
 
     write(ACCESS_KEY, SECRET_KEY)
 
-    assert first_success(lambda: store.open(key)) < 2 * PAUSE
+    assert first_success(lambda: store.open(key)) < SOON
     assert store.open(key).read() == DATA
     assert publish(store, b"other") != key
 
@@ -87,7 +89,7 @@ def test_a_file_that_was_not_there_is_found(
 
     write(ACCESS_KEY, SECRET_KEY)
 
-    assert first_success(lambda: store.open(key)) < 2 * PAUSE
+    assert first_success(lambda: store.open(key)) < SOON
 
 
 def test_a_url_is_signed_with_what_the_file_has(

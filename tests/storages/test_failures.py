@@ -29,7 +29,7 @@ CALM, FAULT, SILENCE = soak(5, 50) / 10, soak(15, 200) / 10, 2.0
 """Seconds; the last is the server's patience."""
 CLIENTS = 4
 SIZES = (3_000, 300_000, 3 * MIB)
-RECOVERY = 20.0
+RECOVERY = 60.0
 EXPECTED = r"s3main|davstore\.conversation: GET|job scrub: "
 RESTARTED = r"^Traceback|holds no storage|the process beside the workers"
 """The jobs' process may look for the marker between a worker's first intent and blob; then it is started anew."""
@@ -77,6 +77,13 @@ class Load:
             if path.startswith("/media/"):
                 self.succeeded.append(time.monotonic())
         return f"PUT {status}"
+
+    def get_in_time(self, path: str) -> str:
+        """Each worker finds out for itself that a storage is back: until then it answers 503."""
+        limit = time.monotonic() + RECOVERY
+        while (outcome := self.get(path)) == "GET 503" and time.monotonic() < limit:
+            time.sleep(0.2)
+        return outcome
 
     def get(self, path: str) -> str:
         """Whatever counts as a whole answer has the right bytes."""
@@ -197,7 +204,7 @@ def outlive(server: DavServer, port: int, proxy: FaultyS3, fault: str, workers: 
         recovered = min((at - over for at in load.succeeded if at > over), default=RECOVERY)
         time.sleep(CALM)
 
-    lost = [path for path in load.acknowledged if load.get(path) != "GET 200"]
+    lost = [path for path in load.acknowledged if load.get_in_time(path) != "GET 200"]
     figures = {kind: dict(sorted(found.items())) for kind, found in load.statuses.items()}
     way = f"{workers} workers" if port == server.port else "nginx"
     print(f"{fault}, {way}: {figures}, struck {proxy.struck}, {len(load.acknowledged)} acknowledged, {recovered:.1f} s")
