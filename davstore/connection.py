@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any
 
 from cheroot.server import HTTPServer
@@ -88,15 +89,16 @@ class Server(HTTPServer):
         if self._is_closed:
             return
         self._is_closed = True
+        end = monotonic() + grace
         self._connections.stop()
-        self.ready = False
         self._is_parting = True
+        self.ready = False
         self._connections.accept_last()
         self.socket.close()
-        self._connections.part(self.limits.parting_seconds)
+        self._connections.part(min(grace, self.limits.parting_seconds))
         self._is_parting = False
         self._connections.close_idle()
-        if not self.requests.wait_idle(grace):
+        if not self.requests.wait_idle(max(0.0, end - monotonic())):
             self._break_off()
         self._connections.close()
         self.requests.stop(ABORT_SECONDS)

@@ -96,10 +96,11 @@ class Selector(ConnectionManager):
     def part(self, seconds: float) -> None:
         """Clients that are between two requests learn from an answer that the connection ends, as far as they ask soon.
 
-        A proxy that sends a request while its connection is being closed cannot know whether it was heard.
+        A proxy that sends a request while its connection is being closed cannot know whether it was heard. Some of them
+        a thread stays with for a moment.
         """
         end = monotonic() + seconds
-        while self._idle() and (left := end - monotonic()) > 0:
+        while (self._idle() or self.server.requests.busy) and (left := end - monotonic()) > 0:
             for conn in self._selector.ready(min(left, PARTING_STEP)):
                 self._go_on(conn)
 

@@ -287,6 +287,21 @@ def test_whoever_is_connected_when_the_server_stops_may_ask_once_more_and_learns
     assert not stopping.is_alive(), "nobody is left to wait for"
 
 
+def test_whoever_a_thread_stays_with_when_the_server_stops_may_ask_once_more(site: Callable[..., Site]) -> None:
+    running = site(Recorder(), Limits(stay_seconds=0.5, parting_seconds=60.0))
+    peer = running.connect()
+    assert peer.ask(GET).status == 200
+    stopping = threading.Thread(target=running.server.stop, args=(60,))
+
+    stopping.start()
+    wait_for(lambda: refuses(running.port) and not running.server.requests.busy)
+    answer = peer.ask(GET)
+    stopping.join(20)
+
+    assert (answer.body, answer.closes) == (echoed("GET", "/x"), True)
+    assert not stopping.is_alive(), "nobody is left to wait for"
+
+
 def test_whoever_waits_to_be_accepted_when_the_server_stops_is_answered(site: Callable[..., Site]) -> None:
     running = site(Recorder())
     running.server.leave()
