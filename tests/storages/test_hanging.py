@@ -100,7 +100,7 @@ def test_a_download_that_stalls_breaks_off_within_the_time_of_two_attempts(
     serve: Callable[..., DavServer], s3_storage: S3Storage, proxy: FaultyS3, tmp_path: Path
 ) -> None:
     server = started(serve, s3_storage, proxy.endpoint, tmp_path, 'read_timeout = "8s"')
-    with socket.create_connection(("127.0.0.1", server.port), timeout=25) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         client.sendall(REQUEST.replace("small", "large").encode())
         given = client.recv(1 << 16)
         proxy.fault = "stall"
@@ -112,7 +112,7 @@ def test_a_download_that_stalls_breaks_off_within_the_time_of_two_attempts(
     took = time.monotonic() - since
     head, _, body = given.partition(b"\r\n\r\n")
     print(f"{head.splitlines()[0]!r}, {len(body)} of {len(LARGE)} bytes, {took:.1f} s")
-    assert took < 20
+    assert took < 23, "three would take 24"
     assert head.startswith(b"HTTP/1.1 200 ")
     assert len(body) < len(LARGE)
 
@@ -120,13 +120,12 @@ def test_a_download_that_stalls_breaks_off_within_the_time_of_two_attempts(
 def test_a_file_whose_beginning_stalls_is_refused_in_time(
     serve: Callable[..., DavServer], s3_storage: S3Storage, proxy: FaultyS3, tmp_path: Path
 ) -> None:
-    server = started(serve, s3_storage, proxy.endpoint, tmp_path, 'read_timeout = "1s"')
+    server = started(serve, s3_storage, proxy.endpoint, tmp_path, 'read_timeout = "3s"')
     proxy.fault = "stall"
 
     answer, took = timed(server, "/media/small")
 
     assert (answer.status, answer.headers["Retry-After"] is not None) == (503, True)
-    assert took < 3
-    proxy.fault = ""
+    assert took < 8.5, "three attempts would take 9"
     proxy.fault = ""
     until(lambda: server.request("GET", "/media/large").body == LARGE, BACK)
