@@ -122,7 +122,7 @@ def sniffed(head: bytes) -> str | None:
         return None
     import filetype  # pyright: ignore[reportMissingTypeStubs] - only where there are uploads
 
-    found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType]
+    found: str | None = filetype.guess_mime(head)  # pyright: ignore[reportUnknownMemberType] - it comes without stubs
     return _canonical(found) if found else None
 
 

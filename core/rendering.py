@@ -91,6 +91,7 @@ def _renditions(image: Image.Image, orientation: int, size: tuple[int, int], wan
     plans = {each.preset: each.preset.plan(*size) for each in wanted}
     finest = max((_scale(*plan) for plan in plans.values()), default=0)
     full = image.size
+    # Pillow's stubs want a mode; None keeps the picture's.
     image.draft(None, tuple(max(1, int(side * min(1, finest * FINER))) for side in full))  # pyright: ignore
     pixels = _resizable(image)
     shown = {

@@ -51,7 +51,7 @@ def run(open_store: Callable[[], Store]) -> None:
 
 
 def _opened(open_store: Callable[[], Store], ending: Ending) -> Store | None:
-    """None if the process is to end before the database is there."""
+    """None if the process is to end before what the store needs is there."""
     while True:
         try:
             return open_store()

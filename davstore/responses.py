@@ -63,6 +63,7 @@ class FileWrapper:
     def span(self) -> tuple[int, int, int] | None:
         """Descriptor, offset and length in bytes, where there is a regular file."""
         try:
+            # PEP 3333 asks a file for `read` alone; one without a descriptor is caught below.
             fd = self.file.fileno()  # type: ignore[attr-defined]
         except (AttributeError, io.UnsupportedOperation):
             return None
@@ -71,6 +72,7 @@ class FileWrapper:
             return None
         offset = getattr(self.file, "offset", None)
         if offset is None:
+            # Only files that have a descriptor come here.
             offset = self.file.tell()  # type: ignore[attr-defined]
         length = getattr(self.file, "length", None)
         return fd, offset, max(status.st_size - offset, 0) if length is None else length

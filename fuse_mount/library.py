@@ -136,6 +136,7 @@ SIGNATURES: dict[str, tuple[object, ...]] = {
     "copy_file_range": (_req, _ino, c_int64, _fi, _ino, c_int64, _fi, c_size_t, c_int),
     "lseek": (_req, _ino, c_int64, c_int, _fi),
 }
+# ctypes checks its own types, which typeshed does not name.
 _CALLBACKS = {name: CFUNCTYPE(None, *signature) for name, signature in SIGNATURES.items()}  # type: ignore[arg-type]
 
 
@@ -146,6 +147,7 @@ class Callbacks(Structure):
 
 
 def callback(name: str, function: object) -> object:
+    # Callbacks are of as many types as there are operations.
     return _CALLBACKS[name](function)  # type: ignore[arg-type]
 
 

@@ -72,6 +72,7 @@ class Check:
     def _put(self, n: int, data: bytes = DATA, **options: str) -> None:
         place = self._place
         with place.words(self._key(n)):
+            # The stubs know each option's type, and not a dictionary of them.
             place.client.put_object(Bucket=place.bucket, Key=place.name(self._key(n)), Body=data, **options)  # pyright: ignore
 
     def _get(self, n: int, span: str) -> bytes:

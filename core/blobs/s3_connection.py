@@ -199,8 +199,10 @@ class _QueryAuth(S3SigV4QueryAuth):
 
     def add_auth(self, request: AWSRequest) -> None:
         request.context["timestamp"] = moment(self._at).strftime("%Y%m%dT%H%M%SZ")
+        # Botocore's presigner has these steps under private names only.
         self._modify_request_before_signing(request)  # pyright: ignore
         text = self.string_to_sign(request, self.canonical_request(request))
+        # As above.
         self._inject_signature_to_request(request, self.signature(text, request))  # pyright: ignore
 
 

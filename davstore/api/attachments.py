@@ -163,7 +163,7 @@ def get(call: Call, id: str) -> Response:  # noqa: A002 - the address calls it s
     return call.shown(described(call, call.store.attachments(call.caller).get(id)))
 
 
-def change(call: Call, id: str) -> Response:  # noqa: A002
+def change(call: Call, id: str) -> Response:  # noqa: A002 - as above
     wanted = call.json(Change)
     if wanted.filename is None and wanted.media_type is None:
         raise DAVError(HTTP_BAD_REQUEST, "give a filename or a media_type")
@@ -172,7 +172,7 @@ def change(call: Call, id: str) -> Response:  # noqa: A002
     return changed(described(call, made))
 
 
-def delete(call: Call, id: str) -> Response:  # noqa: A002
+def delete(call: Call, id: str) -> Response:  # noqa: A002 - as above
     call.store.attachments(call.caller).delete([id], _check(call))
     return Response(204)
 
