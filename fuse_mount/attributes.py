@@ -18,6 +18,12 @@ def mode_of(inode: Inode) -> int:
     return TYPES[Kind(inode.kind)] | inode.mode & PERMISSIONS
 
 
+def without_rights(mode: int) -> int:
+    """Permissions without those to run as the owner or the group; of a file that no group runs that bit says something
+    else, and stays."""
+    return mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))
+
+
 def fill(into: Any, inode: Inode, number: int) -> None:
     into.st_ino = number
     into.st_mode = mode_of(inode)

@@ -51,6 +51,8 @@ Buffer = mfusepy.fuse_buf
 IS_FD, FD_SEEK = 2, 4
 SPLICE_WRITE, SPLICE_MOVE, SPLICE_READ = 1 << 7, 1 << 8, 1 << 9
 AUTO_INVAL_DATA, HANDLE_KILLPRIV = 1 << 12, 1 << 20
+HANDLE_KILLPRIV_V2 = 1 << 28
+"""The kernel's number (linux/fuse.h), which libfuse 3.14 does not know."""
 SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = 1, 2, 4, 8, 16, 32
 SET_ATIME_NOW, SET_MTIME_NOW, SET_CTIME = 1 << 7, 1 << 8, 1 << 10
 
@@ -160,6 +162,7 @@ _declare("fuse_session_new", c_void_p, POINTER(Arguments), POINTER(Callbacks), c
 _declare("fuse_session_mount", c_int, c_void_p, c_char_p)
 _declare("fuse_session_unmount", None, c_void_p)
 _declare("fuse_session_destroy", None, c_void_p)
+_declare("fuse_session_fd", c_int, c_void_p)
 _declare("fuse_session_exit", None, c_void_p)
 _declare("fuse_session_exited", c_int, c_void_p)
 _declare("fuse_session_receive_buf", c_int, c_void_p, POINTER(Buffer))

@@ -5,27 +5,25 @@ import errno
 import itertools
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from core.errors import AlreadyExists, NameTooLong, NotFound
 from core.inode_rows import TOP, Inode
 from core.inodes import Inodes
-from core.model import Instant, Kind, NodeId, PropertyChange, PropertyName
+from core.model import Kind, NodeId, PropertyChange, PropertyName
 
 from . import library, xattrs
 from .attributes import PERMISSIONS, instant
 from .handles import Descriptor, OpenFile, OpenFiles, Span
 from .listings import Listing, Member, Named
-from .numbers import ROOT, Numbers, Removed
+from .nodes import Nodes, stale
+from .numbers import ROOT, Numbers
 from .past import PastTree
 
 NOREPLACE, EXCHANGE = 1, 2
 NAME_BYTES = 255
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
-LARGE, MEASURED = 1 << 20, 1 << 14
-"""Bytes from which on a file is looked at for holes, and for how many contents the answer is remembered."""
 
 
 class Operations:
@@ -37,10 +35,9 @@ class Operations:
         self._past = past
         self._forget_attributes = forget_attributes
         self.files = OpenFiles(inodes)
+        self._nodes = Nodes(inodes, self._numbers, self.files, forget_attributes)
         self._handles: dict[int, Any] = {}
         self._next = itertools.count(1)
-        self._removed = Removed(self._numbers)
-        self._blocks: OrderedDict[str, int | None] = OrderedDict()
 
     def lookup(self, parent: int, name: bytes) -> Member:
         if self._past.has(parent, name):
@@ -50,54 +47,19 @@ class Operations:
         found = self._inodes.member(self._numbers.node(parent), name.decode())
         if found is None:
             raise NotFound(name.decode())
-        return self._member(found)
-
-    def _member(self, inode: Inode) -> Member:
-        """The node as this mount's writers see it, with its number."""
-        number = self._numbers.of(inode.id)
-        return number, self._seen(inode, self.files.find(number))
-
-    def _seen(self, inode: Inode, file: OpenFile | None) -> Inode:
-        return _merged(inode, file) if file and file.dirty else self._measured(inode)
+        return self._nodes.member(found)
 
     def getattr(self, number: int, _info: Any) -> Inode:
-        if self._past.has(number):
-            return self._past.get(number)
-        file = self.files.find(number)
-        if file and file.removed:
-            return file.shown
-        if ended := self._removed.ended(number):
-            return ended
-        found = self._inodes.find(self._numbers.node(number))
-        if found is None:
-            return self._gone(number, file)
-        return self._seen(found, file)
+        return self._past.get(number) if self._past.has(number) else self._nodes.get(number)
 
-    def _measured(self, inode: Inode) -> Inode:
-        """With the blocks that a large file takes, which may have holes."""
-        if inode.size < LARGE or inode.key is None:
-            return inode
-        if inode.key not in self._blocks:
-            self._blocks[inode.key] = self._inodes.blocks(inode)
-            if len(self._blocks) > MEASURED:
-                self._blocks.popitem(last=False)
-        return inode._replace(blocks=self._blocks[inode.key])
-
-    def _gone(self, number: int, file: OpenFile | None) -> Inode:
-        """What others removed lives on for those who have it open."""
-        if file:
-            file.removed = True
-            return file.shown
-        if gone := self._removed.get(number):
-            return gone
-        raise _stale()
-
-    def setattr(self, number: int, given: Any, which: int, info: Any) -> Inode:
+    def setattr(self, who: Any, number: int, given: Any, which: int, info: Any) -> Inode:
         self._past.refuse(number)
         values = given.contents
         if which & library.SET_SIZE:
-            self._truncate(number, values.st_size, info)
+            self._truncate(who, number, values.st_size, info)
         changes: dict[str, int] = {}
+        if which & (library.SET_UID | library.SET_GID):
+            changes |= self._nodes.rights_of_new_owner(number)
         if which & library.SET_MODE:
             changes["mode"] = values.st_mode & PERMISSIONS
         if which & library.SET_UID:
@@ -109,44 +71,27 @@ class Operations:
         if which & library.SET_MTIME:
             changes["modified"] = instant(values.st_mtimespec)
         if changes or not which & library.SET_SIZE:
-            return self._change(number, changes)
+            return self._nodes.change(number, **changes)
         return self.getattr(number, info)
 
-    def _change(self, number: int, changes: dict[str, int]) -> Inode:
-        file = self.files.find(number)
-        if file and file.removed:
-            file.inode = file.inode._replace(**changes)
-            return file.shown
-        changed = self._inodes.change(self._numbers.node(number), **changes)
-        if file:
-            with file.lock:
-                old = file.inode
-                file.inode = changed._replace(object=old.object, size=old.size, storage=old.storage, key=old.key)
-                if "modified" in changes and file.dirty:
-                    file.modified = Instant(changes["modified"])
-        return self._seen(changed, file)
-
-    def _truncate(self, number: int, size: int, info: Any) -> None:
+    def _truncate(self, who: Any, number: int, size: int, info: Any) -> None:
         if info:
-            self.files.truncate(self._file(info), size)
+            file = self._file(info)
+            self._nodes.take_rights(file, who)
+            self.files.truncate(file, size)
             return
-        inode = self._there(number)
+        inode = self._nodes.there(number)
         self._inodes.check_writable(inode.id)
         file, _ = self.files.open(number, inode, truncate=size == 0)
         try:
+            self._nodes.take_rights(file, who)
             self.files.truncate(file, size)
             self.files.publish(file)
         finally:
             self._close(file)
 
     def readlink(self, number: int) -> bytes:
-        return (self._there(number).target or "").encode()
-
-    def _there(self, number: int) -> Inode:
-        found = self._inodes.find(self._numbers.node(number))
-        if found is None:
-            raise _stale()
-        return found
+        return (self._nodes.there(number).target or "").encode()
 
     def mkdir(self, who: Any, parent: int, name: bytes, mode: int) -> Member:
         return self._make(who, parent, name, Kind.COLLECTION, mode)
@@ -165,9 +110,13 @@ class Operations:
         except AlreadyExists:
             if info.contents.flags & os.O_EXCL:
                 raise
-            found = self.lookup(parent, name)
-            self.open(found[0], info)
-            return found
+            number, _ = self.lookup(parent, name)
+            self.open(who, number, info)
+            try:
+                return number, self._nodes.get(number)
+            except BaseException:
+                self.release(number, info)
+                raise
         self._keep(self.files.created(number, made), info)
         info.contents.keep_cache = 1
         return number, made
@@ -186,7 +135,7 @@ class Operations:
         file = self.files.find(number)
         if file:
             file.inode = file.inode._replace(links=linked.links)
-        return self._member(linked)
+        return self._nodes.member(linked)
 
     def unlink(self, parent: int, name: bytes) -> None:
         if self._past.has(parent):
@@ -220,7 +169,7 @@ class Operations:
         else:
             for_good = (replaced and inode.kind == Kind.FILE) or not self._inodes.has_trash(inode.bucket)
             if for_good or inode.is_collection:
-                self._removed.add(number, inode, for_good=for_good)
+                self._nodes.removed.add(number, inode, for_good=for_good)
 
     def rename(self, parent: int, name: bytes, into: int, new_name: bytes, flags: int) -> None:
         self._past.refuse(into, new_name)
@@ -237,7 +186,7 @@ class Operations:
             self._lost_name(replaced, replaced=True)
         return None
 
-    def open(self, number: int, info: Any) -> None:
+    def open(self, who: Any, number: int, info: Any) -> None:
         """Who looked up a name before another file took its place reads what was there."""
         flags = info.contents.flags
         writes = flags & os.O_ACCMODE != os.O_RDONLY
@@ -246,17 +195,24 @@ class Operations:
             self._keep(OpenFile(number, self._past.get(number), base=self._past.open(number)), info)
             return
         file = self.files.find(number)
-        if not (file or writes) and (ended := self._removed.ended(number)):
+        if not (file or writes) and (ended := self._nodes.removed.ended(number)):
             try:
                 base = self.files.content(ended)
             except NotFound:
-                raise _stale() from None
+                raise stale() from None
             self._keep(OpenFile(number, ended, base=base), info)
             return
-        inode = file.inode if file and file.removed else self._there(number)
+        inode = file.inode if file and file.removed else self._nodes.there(number)
         if writes:
             self._inodes.check_writable(inode.id)
-        file, is_cached = self.files.open(number, inode, truncate=writes and bool(flags & os.O_TRUNC))
+        empties = writes and bool(flags & os.O_TRUNC)
+        file, is_cached = self.files.open(number, inode, truncate=empties)
+        try:
+            if empties:
+                self._nodes.take_rights(file, who)
+        except BaseException:
+            self._close(file)
+            raise
         info.contents.keep_cache = is_cached
         if not is_cached:
             self._forget_attributes(number)
@@ -273,10 +229,12 @@ class Operations:
     def read(self, _number: int, size: int, offset: int, info: Any) -> bytes | Span:
         return self.files.read(self._file(info), size, offset)
 
-    def write(self, _number: int, address: int, size: int, offset: int, info: Any) -> int:
+    def write(self, who: Any, _number: int, address: int, size: int, offset: int, info: Any) -> int:
+        file = self._file(info)
+        self._nodes.take_rights(file, who)
         block = memoryview((ctypes.c_char * size).from_address(address)).cast("B")
         append = bool(info.contents.flags & os.O_APPEND) and not info.contents.writepage
-        return self.files.write(self._file(info), block, offset, append=append)
+        return self.files.write(file, block, offset, append=append)
 
     def flush(self, _number: int, info: Any) -> None:
         self.files.publish(self._file(info))
@@ -291,8 +249,9 @@ class Operations:
         if self.files.close(file) and file.removed:
             self._numbers.release(file.inode.id)
 
-    def fallocate(self, _number: int, mode: int, offset: int, length: int, info: Any) -> None:
+    def fallocate(self, who: Any, _number: int, mode: int, offset: int, length: int, info: Any) -> None:
         file = self._file(info)
+        self._nodes.take_rights(file, who)
         match mode:
             case 0 | 1:
                 self.files.allocate(file, offset, length, keep_size=mode == KEEP_SIZE)
@@ -315,9 +274,11 @@ class Operations:
             return offset if whence == os.SEEK_DATA else size
 
     def copy_file_range(
-        self, _number: int, offset: int, info: Any, _into: int, at: int, into_info: Any, length: int, _flags: int
+        self, who: Any, _number: int, offset: int, info: Any, _into: int, at: int, into: Any, length: int, _flags: int
     ) -> int:
-        return self.files.copy(self._file(info), offset, length, self._file(into_info), at)
+        target = self._file(into)
+        self._nodes.take_rights(target, who)
+        return self.files.copy(self._file(info), offset, length, target, at)
 
     def opendir(self, number: int, info: Any) -> None:
         if self._past.has(number):
@@ -327,7 +288,7 @@ class Operations:
         above = ROOT if node in {TOP, self._numbers.top} else self._numbers.of(self._inodes.parent(node))
 
         def page(after: str, limit: int) -> list[tuple[str, Member]]:
-            return [(name, self._member(inode)) for name, inode in self._inodes.members(node, after, limit)]
+            return [(name, self._nodes.member(inode)) for name, inode in self._inodes.members(node, after, limit)]
 
         self._keep(Listing(page, number, above), info)
 
@@ -376,15 +337,3 @@ class Operations:
     def removexattr(self, number: int, name: bytes) -> None:
         self._past.refuse(number)
         self._set_property(number, xattrs.removal(self._properties(number), name))
-
-
-def _merged(inode: Inode, file: OpenFile) -> Inode:
-    """The row's node, with the size and times of the draft."""
-    shown = file.shown
-    changed = max(shown.changed, inode.changed)
-    return inode._replace(size=shown.size, modified=shown.modified, changed=changed, blocks=shown.blocks)
-
-
-def _stale() -> OSError:
-    """The node is gone since the kernel looked up its name: it looks again."""
-    return OSError(errno.ESTALE, os.strerror(errno.ESTALE))

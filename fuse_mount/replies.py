@@ -17,7 +17,10 @@ from .operations import Operations
 
 BLOCK = 4096
 NAME_BYTES = 255
-WITH_CONTEXT = {"mknod", "mkdir", "symlink", "create"}
+WITH_CONTEXT = frozenset(
+    {"mknod", "mkdir", "symlink", "create", "open", "setattr", "write", "fallocate", "copy_file_range"}
+)
+"""Operations that are told who asks."""
 
 
 class Replies:

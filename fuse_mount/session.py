@@ -3,6 +3,9 @@
 import ctypes
 import errno
 import logging
+import os
+import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +23,11 @@ SPARE, MOST = 10, 256
 """Threads that wait for a request, and all of them: what waits for a storage that is far takes one."""
 BACKGROUND = MOST // 2
 """Reads ahead and the like that the kernel sends at once; it counts those of all files together."""
+FLAGS = struct.Struct("=I")
+ASKED, ANSWERED = 52, 28
+"""Where the flags stand in FUSE_INIT and its answer, behind their heads of 40 and 16 bytes (linux/fuse.h)."""
+HANDSHAKE = 4096
+"""Bytes that no answer to FUSE_INIT reaches."""
 GRACE = 5.0
 DETACH = 2
 log = logging.getLogger(__name__)
@@ -51,9 +59,24 @@ class Session:
             raise Unusable(self._mountpoint, "libfuse does not take these mount options")
         if libfuse.fuse_session_mount(self._session, str(self._mountpoint).encode()):
             raise Unusable(self._mountpoint, "cannot be mounted on; libfuse says why above")
+        buffer = Buffer()
+        if self._receive(buffer):
+            self._shake_hands(buffer)
+        _free(buffer.mem)
         with self._changed:
             for _ in range(SPARE):
                 self._add_thread()
+
+    def _shake_hands(self, buffer: Buffer) -> None:
+        """libfuse's answer to the kernel's first request is taken from it and sent with what libfuse does not know."""
+        device = libfuse.fuse_session_fd(self._session)
+        kernel = os.dup(device)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs, os.fdopen(kernel, "wb", buffering=0) as to_kernel:
+            os.dup2(theirs.fileno(), device, inheritable=False)
+            libfuse.fuse_session_process_buf(self._session, byref(buffer))
+            os.dup2(kernel, device, inheritable=False)
+            to_kernel.write(amended(ours.recv(HANDSHAKE), ctypes.string_at(buffer.mem, buffer.size)))
 
     def _add_thread(self) -> None:
         threading.Thread(target=self._serve, name="fuse", daemon=True).start()
@@ -113,6 +136,18 @@ def detach(mountpoint: Path) -> None:
     except FileNotFoundError:
         if _umount2(bytes(mountpoint), DETACH):
             log.error("%s stays mounted, since fusermount3 is not in the PATH; unmount it as root", mountpoint)
+
+
+def amended(answer: bytes, request: bytes) -> bytes:
+    """The answer to FUSE_INIT, which also takes HANDLE_KILLPRIV_V2 where the kernel offers it.
+
+    Without it the kernel asks for the attribute `security.capability` before each write.
+    """
+    if len(answer) < ANSWERED + FLAGS.size or len(request) < ASKED + FLAGS.size:
+        return answer
+    (offered,), (taken,) = FLAGS.unpack_from(request, ASKED), FLAGS.unpack_from(answer, ANSWERED)
+    flags = FLAGS.pack(taken | offered & library.HANDLE_KILLPRIV_V2)
+    return answer[:ANSWERED] + flags + answer[ANSWERED + FLAGS.size :]
 
 
 def _negotiate(_data: int, connection: Any) -> None:
