@@ -1,30 +1,53 @@
 """Names that go, move and change places, and contents that come, by node ids; the callers hold the bucket's writer
 lock."""
 
-from dataclasses import replace
+import stat
+from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, delete, literal, or_, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, or_, select, type_coerce, update
 
-from . import buckets, inode_rows, locks, media, pictures, places, trash, tree, unpublished, versions
+from . import buckets, inode_rows, locks, media, objects, pictures, places, trash, tree, unpublished, versions
 from .database import Transaction
-from .errors import AlreadyExists, InvalidMove, InvalidPath, IsACollection, NotACollection, NotEmpty, NotFound
-from .inode_rows import Inode
-from .model import ANYTHING, Bucket, Caller, Instant, Kind, Node, NodeId, ObjectId
+from .errors import (
+    AlreadyExists,
+    Forbidden,
+    InvalidMove,
+    InvalidPath,
+    IsACollection,
+    NotACollection,
+    NotEmpty,
+    NotFound,
+)
+from .inode_rows import Elsewhere, Inode, Slot, Target
+from .model import ANYTHING, Bucket, Caller, Instant, Kind, NodeId
+from .objects import Adopted
 from .places import Place
 from .prepared import Prepared
+from .schema import locks as lock_rows
 from .schema import names, nodes
 from .schema import objects as object_rows
 from .schema import versions as version_rows
 from .staging import Sealed
 from .unpublished import Unpublished
 
-_IS_RULED = Prepared(select(literal(1)).where(places.is_ruled(bindparam("of", type_=nodes.c.bucket.type))))
+_ABOUT = Prepared(
+    select(
+        type_coerce(exists(select(lock_rows.c.token)), Integer),
+        type_coerce(places.is_ruled(bindparam("of", type_=nodes.c.bucket.type)), Integer),
+    )
+)
+"""Whether there are locks anywhere, and whether something in the bucket says who may see it."""
 _DROP = Prepared(delete(nodes).where(nodes.c.id == bindparam("node")))
 _OLD_CONTENTS = select(version_rows.c.object).where(version_rows.c.node == bindparam("node"))
 _TOUCH = Prepared(
     update(object_rows)
     .where(or_(object_rows.c.id == bindparam("current"), object_rows.c.id.in_(_OLD_CONTENTS)))
     .values(touched=bindparam("at"))
+)
+_MORE_LINKS = Prepared(
+    update(nodes)
+    .where(nodes.c.id == bindparam("node"))
+    .values(links=nodes.c.links + 1, changed=bindparam("at"), seq=bindparam("now_seq"))
 )
 _REFER = Prepared(
     update(names)
@@ -41,28 +64,110 @@ _SET_TYPE = Prepared(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class New:
+    """What a node is made as."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    rdev: int = 0
+    target: str | None = None
+
+
+def make(tx: Transaction, caller: Caller, bucket: Bucket, parent: NodeId, name: str, new: New) -> Inode:
+    """A new node, given as it is. A collection whose group bit is set gives its group to what is made in it."""
+    above = check_free(tx, caller, bucket, parent, name)
+    is_file, is_collection = new.kind is Kind.FILE, new.kind is Kind.COLLECTION
+    inherits = above.mode & stat.S_ISGID
+    mode = new.mode | (stat.S_ISGID if inherits and is_collection else 0)
+    gid = above.gid_number if inherits else new.gid
+    size = len((new.target or "").encode())
+    seq = buckets.advance(tx, bucket, files=int(is_file))
+    values = {"mode": mode, "uid_number": new.uid, "gid_number": gid, "rdev": new.rdev, "target": new.target}
+    empty = objects.empty(tx, bucket) if is_file else None
+    if empty:
+        values |= {"media_type": media.type_of(name, ""), "expires": buckets.expiry(tx, bucket), "object": empty.id}
+    node = tree.add(tx, bucket.id, parent, name, seq, kind=new.kind, author=caller.name, size=size, **values)
+    content = empty.content if empty else None
+    return Inode(
+        *(node, bucket.id, new.kind.value, mode, 1, size, new.uid, gid, new.rdev, new.target),
+        *(tx.now, tx.now, tx.now, None, False, empty.id if empty else None),
+        *((content.storage, content.key, content.digest) if content else (None, None, None)),
+        subcollections=0,
+    )
+
+
+def check_free(tx: Transaction, caller: Caller, bucket: Bucket, parent: NodeId, name: str) -> Slot:
+    """The collection of the bucket in which nothing has the name."""
+    above = inode_rows.slot(tx, parent, name)
+    if above.bucket != bucket.id:
+        raise Elsewhere
+    if above.kind != Kind.COLLECTION:
+        raise NotACollection(name)
+    if above.is_removed:
+        raise NotFound(name, "its collection was removed")
+    if above.is_taken:
+        raise AlreadyExists(name)
+    if above.has_locks:
+        check_unlocked(tx, caller, parent)
+    return above
+
+
+def link(tx: Transaction, caller: Caller, bucket: Bucket, node: NodeId, parent: NodeId, name: str) -> Inode:
+    """The node has another name; it is given as it is."""
+    check_free(tx, caller, bucket, parent, name)
+    found = inode_rows.get(tx, node)
+    if found.bucket != bucket.id:
+        raise InvalidMove(name, "lies in another bucket")
+    if found.is_collection:
+        raise Forbidden(name, "a collection has one name")
+    if found.is_removed:
+        raise NotFound(name, "was removed")
+    seq = buckets.advance(tx, bucket)
+    tree.link(tx, parent, name, node)
+    tx.count(_MORE_LINKS, {"node": node, "at": tx.now, "now_seq": seq})
+    tree.mark_changed(tx, parent, seq)
+    return inode_rows.get(tx, node)
+
+
 def remove(tx: Transaction, caller: Caller, bucket: Bucket, parent: NodeId, name: str, *, collection: bool) -> Inode:
     """The name is gone, and its node is in the trash, or gone too. Returns it as it was."""
     found = _member(tx, parent, name)
+    if found.bucket != bucket.id:
+        raise Elsewhere
     _check_kind(found, name, collection=collection)
     if found.is_collection and not inode_rows.is_empty(tx, found.id):
         raise NotEmpty(name)
-    if not locks.are_none(tx):
+    has_locks, is_ruled = tx.rows(_ABOUT, {"of": bucket.id})[0]
+    if has_locks:
         locks.require(tx, caller, ANYTHING, place(tx, parent, name), member=True, inside=True)
         locks.remove_below(tx, found.id)
-    _take_away(tx, caller, bucket, parent, name, found, buckets.advance(tx, bucket))
+    _take_away(tx, caller, bucket, parent, name, found, buckets.advance(tx, bucket), is_ruled=is_ruled)
     return found
 
 
 def _take_away(
-    tx: Transaction, caller: Caller, bucket: Bucket, parent: NodeId, name: str, found: Inode, seq: int
+    tx: Transaction,
+    caller: Caller,
+    bucket: Bucket,
+    parent: NodeId,
+    name: str,
+    found: Inode,
+    seq: int,
+    *,
+    is_ruled: bool,
 ) -> None:
-    path = tree.path_of(tx, parent) if found.links == 1 and bucket.trash is not None else None
-    owner = place(tx, parent, name).access.owner if path and tx.first(_IS_RULED, {"of": bucket.id}) else ""
+    """`is_ruled`: somewhere in the bucket is something that has an owner or a visibility."""
+    is_last = found.links == 1
+    above = tree.lineage(tx, parent) if is_last and bucket.trash is not None else None
+    owner = place(tx, parent, name).access.owner if above and above.path and is_ruled else ""
     tree.unlink(tx, parent, name, seq)
-    if path is not None:
-        trash.put(tx, bucket, parent, tree.reread(tx, found.id, (*path, name)), caller.name, owner)
-    elif found.links == 1:
+    if above and above.path:
+        path = (*above.path, name)
+        trash.put(tx, bucket, found.id, path, caller.name, owner, is_enclosed=above.is_enclosed)
+    elif is_last:
         _drop(tx, bucket, found)
 
 
@@ -87,6 +192,8 @@ def rename(
 ) -> Inode | None:
     """The node has the new name. Returns what had it before."""
     moved, replaced = _member(tx, parent, name), inode_rows.member(tx, into, new_name)
+    if moved.bucket != bucket.id:
+        raise Elsewhere
     if replaced and not replace:
         raise AlreadyExists(new_name)
     if replaced and replaced.id == moved.id:
@@ -125,7 +232,8 @@ def _make_way(
 ) -> None:
     """A file that takes the name of a file takes over its uid, versions and locks: a save is a new version."""
     if not (replaced.kind == heir.kind == Kind.FILE and replaced.links == heir.links == 1):
-        _take_away(tx, caller, bucket, into, name, replaced, seq)
+        _, is_ruled = tx.rows(_ABOUT, {"of": bucket.id})[0]
+        _take_away(tx, caller, bucket, into, name, replaced, seq, is_ruled=is_ruled)
         return
     locks.pass_on(tx, replaced.id, heir.id)
     versions.inherit(tx, tree.reread(tx, heir.id, ()), tree.reread(tx, replaced.id, ()))
@@ -145,6 +253,8 @@ def exchange(
 ) -> None:
     """Each has the other's name."""
     first, second = _member(tx, *one), _member(tx, *other)
+    if first.bucket != bucket.id:
+        raise Elsewhere
     if first.id == second.id:
         return
     _check_target(tx, bucket, other[0], other[1], first)
@@ -163,47 +273,58 @@ def exchange(
 def replace_content(
     tx: Transaction,
     bucket: Bucket,
-    file: Node,
+    target: Target,
     content: Sealed,
-    adopted: ObjectId,
+    adopted: Adopted,
     modified: Instant | None,
     author: str,
     *,
     always: bool = False,
-) -> None:
-    """The file has other content, of an object that the bucket has. `always`: a rewrite is a version too."""
+) -> Inode:
+    """The file has other content, of an object that the bucket has, and is given as it is. `always`: a rewrite is a
+    version too."""
+    file, at = target.file, tx.now if modified is None else modified
     seq = buckets.advance(tx, bucket, size=content.size - file.size)
-    pictures.want(tx, bucket, adopted, file.media_type, content.size)
+    pictures.want(tx, bucket, adopted.id, file.media_type, content.size)
     versions.replace_content(
-        *(tx, file, adopted, content.size, file.media_type, tx.now if modified is None else modified),
+        *(tx, file, adopted.id, content.size, file.media_type, at),
         author=author,
         seq=seq,
         expires=buckets.expiry(tx, bucket),
         always=always,
+        last_written=(target.author, target.rewritten),
+    )
+    storage, key = adopted.content.storage, adopted.content.key
+    return Inode(
+        *(file.id, file.bucket, file.kind.value, file.mode, file.links, content.size, file.uid_number, file.gid_number),
+        *(0, None, file.created, at, tx.now, target.accessed, False, adopted.id, storage, key, content.digest, 0),
     )
 
 
 def recover(
     tx: Transaction,
     bucket: Bucket,
-    file: Node,
+    target: Target,
     draft: Unpublished,
     content: Sealed,
-    adopted: ObjectId,
+    adopted: Adopted,
     modified: Instant,
     *,
     is_newest: bool,
 ) -> None:
     """A draft whose owner is gone is its file's content. It is an older version instead where it is not the newest, or
     where the file got another content since the draft was begun."""
+    file = target.file
     unpublished.forget(tx, draft.file)
     has_moved_on = draft.base is not None and file.content is not None and file.content.digest != draft.base
     if is_newest and not has_moved_on:
         always = draft.base is None
-        replace_content(tx, bucket, file, content, adopted, modified, draft.principal, always=always)
-    elif content.size and adopted != file.object:
+        replace_content(tx, bucket, target, content, adopted, modified, draft.principal, always=always)
+    elif content.size and adopted.id != file.object:
         buckets.advance(tx, bucket)
-        versions.keep(tx, replace(file, object=adopted, size=content.size, modified=modified), author=draft.principal)
+        versions.keep(
+            tx, replace(file, object=adopted.id, size=content.size, modified=modified), author=draft.principal
+        )
 
 
 def check_unlocked(tx: Transaction, caller: Caller, node: NodeId) -> None:

@@ -2,15 +2,52 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, case, func, literal, null, select
+from sqlalchemy import ColumnElement, Integer, bindparam, case, exists, func, literal, null, select, type_coerce
 
+from . import tree
 from .errors import NotFound
-from .model import BucketId, Instant, Kind, NodeId, ObjectId
+from .model import BucketId, Instant, Kind, Node, NodeId, ObjectId
 from .prepared import Asked, Prepared
-from .schema import buckets, names, nodes, objects
+from .schema import buckets, locks, names, nodes, objects
+from .schema_services import drafts
 
 TOP = NodeId(0)
 """The list of the buckets, which is no row."""
+
+
+class Elsewhere(Exception):
+    """The node is in another bucket than it was a moment ago."""
+
+
+class Slot(NamedTuple):
+    """A collection, and what is to be known of it before a name comes into it."""
+
+    bucket: BucketId
+    kind: str
+    links: int
+    mode: int
+    gid_number: int
+    is_root: bool
+    is_taken: bool
+    has_locks: bool
+    """Somewhere, not in it: mostly there are none at all."""
+
+    @property
+    def is_removed(self) -> bool:
+        return self.links == 0 and not self.is_root
+
+
+class Target(NamedTuple):
+    """A file, and what is to be known of it before another content comes into it."""
+
+    file: Node
+    accessed: Instant | None
+    author: str
+    rewritten: Instant | None
+    has_locks: bool
+    """As a slot's."""
+    has_refused: bool
+    """Drafts of it could not be published."""
 
 
 class Inode(NamedTuple):
@@ -69,7 +106,9 @@ def _subcollections() -> ColumnElement[int]:
 
 
 _COLUMNS = (
-    *(nodes.c[name] for name in Inode._fields[:16]),
+    *(nodes.c[name] for name in Inode._fields[:14]),
+    type_coerce(nodes.c.is_root, Integer),
+    nodes.c.object,
     *(objects.c[name] for name in _OF_OBJECT),
     _subcollections().label("subcollections"),
 )
@@ -100,6 +139,28 @@ _ROOT = Prepared(
     .select_from(_WITH_OBJECT.join(buckets, buckets.c.id == nodes.c.bucket))
     .where(nodes.c.is_root, buckets.c.name == bindparam("wanted", type_=buckets.c.name.type))
 )
+_IS_WANTED = names.c.name == bindparam("wanted", type_=names.c.name.type)
+_SLOT = Prepared(
+    select(
+        *(nodes.c[name] for name in ("bucket", "kind", "links", "mode", "gid_number")),
+        type_coerce(nodes.c.is_root, Integer),
+        type_coerce(
+            exists().where(names.c.parent == nodes.c.id, names.c.name == bindparam("wanted", type_=names.c.name.type)),
+            Integer,
+        ),
+        type_coerce(exists(select(locks.c.token)), Integer),
+    ).where(nodes.c.id == bindparam("above"))
+)
+_TARGET = Prepared(
+    select(
+        *tree.columns_of(nodes, objects),
+        *(nodes.c.accessed, nodes.c.author, nodes.c.rewritten),
+        type_coerce(exists(select(locks.c.token)), Integer),
+        type_coerce(exists().where(drafts.c.node == nodes.c.id, drafts.c.error.is_not(None)), Integer),
+    )
+    .select_from(_WITH_OBJECT)
+    .where(nodes.c.id == bindparam("node"))
+)
 _MEMBER = Prepared(select(names.c.node).where(names.c.parent == bindparam("above")).limit(1))
 _PARENT = Prepared(select(names.c.parent).where(names.c.node == bindparam("member")).limit(1))
 _EPOCH = Instant(0)
@@ -127,6 +188,22 @@ def get(tx: Asked, node: NodeId) -> Inode:
 def member(tx: Asked, parent: NodeId, name: str) -> Inode | None:
     row = tx.first(_ROOT, {"wanted": name}) if parent == TOP else tx.first(_BY_NAME, {"above": parent, "wanted": name})
     return Inode(*row) if row else None
+
+
+def slot(tx: Asked, parent: NodeId, name: str) -> Slot:
+    """Raises NotFound."""
+    row = tx.first(_SLOT, {"above": parent, "wanted": name})
+    if row is None:
+        raise NotFound("", "was removed")
+    return Slot(*row)
+
+
+def target(tx: Asked, node: NodeId) -> Target:
+    """Raises NotFound."""
+    row = tx.first(_TARGET, {"node": node})
+    if row is None:
+        raise NotFound("", "was removed")
+    return Target(tree.read(row[: tree.WIDTH], ()), *row[tree.WIDTH :])
 
 
 def page(tx: Asked, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:

@@ -5,14 +5,14 @@ is one transaction, whose commit is left to the operating system: it survives a 
 """
 
 import os
-import stat
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy.exc import NoResultFound
 
 from . import (
     buckets,
@@ -32,31 +32,25 @@ from .contents import Contents
 from .database import Database, Transaction
 from .drafts import RandomDraft
 from .errors import (
-    AlreadyExists,
     Forbidden,
-    InvalidMove,
-    NotACollection,
     NotFound,
     Refusal,
     StorageUnavailable,
 )
-from .inode_changes import check_unlocked, exchange, recover, remove, rename, replace_content
-from .inode_rows import TOP, Inode
+from .inode_changes import New, check_unlocked, exchange, link, make, recover, remove, rename, replace_content
+from .inode_rows import TOP, Elsewhere, Inode, Target
 from .model import (
-    EMPTY,
     Bucket,
     BucketId,
     Caller,
     Digest,
     Instant,
-    Kind,
-    Node,
     NodeId,
-    ObjectId,
     Path,
     PropertyChange,
     PropertyName,
 )
+from .objects import Adopted
 from .paths import checked
 from .prepared import Prepared
 from .schema import nodes
@@ -66,12 +60,10 @@ from .unpublished import Unpublished
 T = TypeVar("T")
 POLICY_AGE = 1.0
 """Seconds for which a bucket's policy is remembered."""
+REMEMBERED = 1 << 16
+"""Nodes of which it is remembered in which bucket they were."""
 _HOME = Prepared(select(nodes.c.bucket).where(nodes.c.id == bindparam("node")))
-_MORE_LINKS = Prepared(
-    update(nodes)
-    .where(nodes.c.id == bindparam("node"))
-    .values(links=nodes.c.links + 1, changed=bindparam("at"), seq=bindparam("now_seq"))
-)
+_READ = Prepared(update(nodes).where(nodes.c.id == bindparam("node")).values(accessed=bindparam("accessed")))
 PERMISSIONS = 0o7777
 SETTABLE = frozenset({"mode", "uid_number", "gid_number", "modified", "accessed"})
 
@@ -93,6 +85,7 @@ class Inodes:
         self._contents = contents
         self._caller = caller
         self._policies: dict[BucketId, tuple[float, Bucket]] = {}
+        self._homes: dict[NodeId, BucketId] = {}
 
     def warm_up(self, top: NodeId) -> None:
         """The first requests find statements compiled and a connection open, as all others do."""
@@ -122,81 +115,50 @@ class Inodes:
         with self._database.read() as tx:
             return tree.path_of(tx, node)
 
-    def make(
-        self,
-        parent: NodeId,
-        name: str,
-        kind: Kind,
-        *,
-        mode: int,
-        uid: int,
-        gid: int,
-        rdev: int = 0,
-        target: str | None = None,
-    ) -> Inode:
-        """A new node; a file is empty. A collection whose group bit is set gives its group to what is made in it.
-
-        Raises AlreadyExists, NotFound where the parent is gone.
-        """
+    def make(self, parent: NodeId, name: str, new: New) -> Inode:
+        """A new node; a file is empty. Raises AlreadyExists, NotFound where the parent is gone."""
         checked(name)
-        with self._changing(parent) as (tx, bucket):
-            above = self._check_free(tx, parent, name)
-            if above.mode & stat.S_ISGID:
-                gid = above.gid_number
-                mode |= stat.S_ISGID if kind is Kind.COLLECTION else 0
-            is_file = kind is Kind.FILE
-            seq = buckets.advance(tx, bucket, files=int(is_file))
-            values: dict[str, Any] = {"mode": mode, "uid_number": uid, "gid_number": gid, "rdev": rdev}
-            values |= {"target": target, "size": len((target or "").encode())}
-            if is_file:
-                about = {"media_type": media.type_of(name, ""), "expires": buckets.expiry(tx, bucket)}
-                values |= about | {"object": self._empty(tx, bucket)}
-            node = tree.add(tx, bucket.id, parent, name, seq, kind=kind, author=self._caller.name, **values)
-            return inode_rows.get(tx, node)
+        made = self._done(parent, lambda tx, bucket: make(tx, self._caller, bucket, parent, name, new))
+        self._remember(made.id, made.bucket)
+        return made
 
     def link(self, node: NodeId, parent: NodeId, name: str) -> Inode:
         """Another name for what is no collection. Raises AlreadyExists, NotFound, InvalidMove across buckets."""
         checked(name)
-        with self._changing(parent) as (tx, bucket):
-            found = inode_rows.get(tx, node)
-            if found.bucket != bucket.id:
-                raise InvalidMove(name, "lies in another bucket")
-            if found.is_collection:
-                raise Forbidden(name, "a collection has one name")
-            if found.is_removed:
-                raise NotFound(name, "was removed")
-            self._check_free(tx, parent, name)
-            seq = buckets.advance(tx, bucket)
-            tree.link(tx, parent, name, node)
-            tx.count(_MORE_LINKS, {"node": node, "at": tx.now, "now_seq": seq})
-            tree.mark_changed(tx, parent, seq)
-            return inode_rows.get(tx, node)
+        return self._done(parent, lambda tx, bucket: link(tx, self._caller, bucket, node, parent, name))
 
     def remove(self, parent: NodeId, name: str, *, collection: bool) -> Inode:
         """The name is gone; returns the node as it was. Raises NotFound, NotEmpty, NotACollection, IsACollection."""
-        with self._changing(parent) as (tx, bucket):
-            return remove(tx, self._caller, bucket, parent, name, collection=collection)
+        return self._done(
+            parent, lambda tx, bucket: remove(tx, self._caller, bucket, parent, name, collection=collection)
+        )
 
     def rename(self, parent: NodeId, name: str, into: NodeId, new_name: str, *, replace: bool) -> Inode | None:
         """The node has the new name; returns what had it before. Raises InvalidMove across buckets and into itself,
         AlreadyExists where `replace` is false, NotEmpty, NotACollection, IsACollection."""
         checked(new_name)
-        with self._changing(parent) as (tx, bucket):
-            return rename(tx, self._caller, bucket, parent, name, into, new_name, replace=replace)
+        names = (parent, name, into, new_name)
+        return self._done(parent, lambda tx, bucket: rename(tx, self._caller, bucket, *names, replace=replace))
 
     def exchange(self, parent: NodeId, name: str, other: NodeId, other_name: str) -> None:
         """Each of the two nodes has the other's name."""
-        with self._changing(parent) as (tx, bucket):
-            exchange(tx, self._caller, bucket, (parent, name), (other, other_name))
+        one, two = (parent, name), (other, other_name)
+        self._done(parent, lambda tx, bucket: exchange(tx, self._caller, bucket, one, two))
 
     def change(self, node: NodeId, **values: int) -> Inode:
         """Sets some of SETTABLE; of a mode the permissions. Raises NotFound."""
         assert values.keys() <= SETTABLE
-        with self._changing(node) as (tx, bucket):
+
+        def act(tx: Transaction, bucket: Bucket) -> Inode:
             self._check_unlocked(tx, node)
             seq = buckets.advance(tx, bucket)
             tx.count(_setting(*sorted(values)), {"node": node, "at": tx.now, "now_seq": seq, **values})
-            return inode_rows.get(tx, node)
+            changed = inode_rows.get(tx, node)
+            if changed.bucket != bucket.id:
+                raise Elsewhere
+            return changed
+
+        return self._done(node, act)
 
     def check_writable(self, node: NodeId) -> None:
         """Raises Locked, Forbidden."""
@@ -242,20 +204,33 @@ class Inodes:
         """An empty draft for a file's next content."""
         return self._contents.random_draft(self._policy(inode.bucket))
 
-    def write(self, node: NodeId, draft: RandomDraft, modified: Instant | None, *, durable: bool) -> Inode:
-        """The file has the draft's content; the old one is a version. Drafts of it that were refused before go.
+    def write(
+        self,
+        node: NodeId,
+        draft: RandomDraft,
+        modified: Instant | None,
+        *,
+        accessed: Instant | None = None,
+        durable: bool,
+    ) -> Inode:
+        """The file has the draft's content, and these times; the old one is a version. Drafts of it that were refused
+        before go. `modified` None is now; `accessed` None leaves it as it is.
 
         Raises QuotaExceeded, NotFound, Locked …
         """
         kept = self._kept_file(self._home(node), draft) if draft.kept else None
         superseded: list[Unpublished] = []
 
-        def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> Inode:
-            superseded[:] = [one for one in unpublished.refused(tx, node) if one.file != kept]
+        def act(tx: Transaction, bucket: Bucket, target: Target, content: Sealed, adopted: Adopted) -> Inode:
+            refused = unpublished.refused(tx, node) if target.has_refused else []
+            superseded[:] = [one for one in refused if one.file != kept]
             if kept is not None:
                 unpublished.forget(tx, kept)
-            replace_content(tx, bucket, file, content, adopted, modified, self._caller.name)
-            return inode_rows.get(tx, node)
+            written = replace_content(tx, bucket, target, content, adopted, modified, self._caller.name)
+            if accessed is None:
+                return written
+            tx.count(_READ, {"node": node, "accessed": accessed})
+            return written._replace(accessed=accessed)
 
         written = self._adopted(node, draft.seal(), act, durable=durable)
         for one in superseded:
@@ -273,27 +248,29 @@ class Inodes:
         Raises QuotaExceeded, NotFound, Locked …
         """
 
-        def act(tx: Transaction, bucket: Bucket, file: Node, content: Sealed, adopted: ObjectId) -> None:
-            recover(tx, bucket, file, draft, content, adopted, modified, is_newest=is_newest)
+        def act(tx: Transaction, bucket: Bucket, target: Target, content: Sealed, adopted: Adopted) -> None:
+            recover(tx, bucket, target, draft, content, adopted, modified, is_newest=is_newest)
 
         self._adopted(draft.node, content, act, durable=True)
 
     def _adopted(self, node: NodeId, content: Sealed, act: Callable[..., T], *, durable: bool) -> T:
         """What `act` gives that is done to a file with an object of the content, in one transaction."""
 
-        def attempt() -> T:
-            policy = self._policy(self._home(node))
-            self._admit(policy, node, content)
-            blob = self._contents.publish(policy, content)
-            with self._writing(policy, durable=durable) as tx:
-                self._check_unlocked(tx, node)
-                file = tree.reread(tx, node, ())
-                if file.links == 0:
+        def attempt(bucket: Bucket) -> T:
+            self._admit(bucket, node, content)
+            blob = self._contents.publish(bucket, content)
+            with self._writing(bucket, durable=durable) as tx:
+                target = inode_rows.target(tx, node)
+                if target.file.bucket != bucket.id:
+                    raise Elsewhere
+                if target.has_locks:
+                    check_unlocked(tx, self._caller, node)
+                if target.file.links == 0:
                     raise NotFound("", "was removed")
-                media.admit(policy, (policy.name,), file.media_type, content.size)
-                return act(tx, policy, file, content, objects.adopt(tx, policy, content, blob).id)
+                media.admit(bucket, (bucket.name,), target.file.media_type, content.size)
+                return act(tx, bucket, target, content, objects.adopt(tx, bucket, content, blob))
 
-        return crossing.with_bytes(attempt)
+        return crossing.with_bytes(lambda: self._at_home(node, attempt))
 
     def _admit(self, bucket: Bucket, node: NodeId, content: Sealed) -> None:
         """Raises UnsupportedMediaType, TooLarge, NotFound."""
@@ -325,11 +302,16 @@ class Inodes:
 
     def set_property(self, node: NodeId, change: PropertyChange) -> None:
         """Raises TooLarge, Locked."""
-        with self._changing(node) as (tx, bucket):
+
+        def act(tx: Transaction, bucket: Bucket) -> None:
+            if inode_rows.get(tx, node).bucket != bucket.id:
+                raise Elsewhere
             self._check_unlocked(tx, node)
             properties.apply(tx, node, [change])
             seq = buckets.advance(tx, bucket)
             tx.count(_setting(), {"node": node, "at": tx.now, "now_seq": seq})
+
+        self._done(node, act)
 
     def sync(self) -> None:
         """All that was committed before is on disk."""
@@ -344,12 +326,34 @@ class Inodes:
         used, free = room.quota(self._contents, mine, is_whole=home is None)
         return used, free, sum(bucket.files for bucket in mine)
 
-    @contextmanager
-    def _changing(self, node: NodeId) -> Generator[tuple[Transaction, Bucket]]:
-        """A write transaction on the bucket of a node. Raises NotFound, Forbidden."""
-        policy = self._policy(self._home(node))
-        with self._writing(policy) as tx:
-            yield tx, policy
+    def _done(self, node: NodeId, act: Callable[[Transaction, Bucket], T]) -> T:
+        """What `act` gives in a write transaction on the bucket of a node. Raises NotFound, Forbidden."""
+
+        def work(bucket: Bucket) -> T:
+            with self._writing(bucket) as tx:
+                return act(tx, bucket)
+
+        return self._at_home(node, work)
+
+    def _at_home(self, node: NodeId, work: Callable[[Bucket], T]) -> T:
+        """What is done with the bucket of a node: it is thought to be where it was, until `work` raises Elsewhere."""
+        while True:
+            with suppress(Elsewhere):
+                return work(self._bucket_of(node))
+            self._homes.pop(node, None)
+
+    def _bucket_of(self, node: NodeId) -> Bucket:
+        if node in self._homes:
+            with suppress(NoResultFound):
+                return self._policy(self._homes[node])
+        home = self._home(node)
+        self._remember(node, home)
+        return self._policy(home)
+
+    def _remember(self, node: NodeId, home: BucketId) -> None:
+        if len(self._homes) >= REMEMBERED:
+            self._homes.clear()
+        self._homes[node] = home
 
     def _writing(self, bucket: Bucket, *, durable: bool = False) -> AbstractContextManager[Transaction]:
         """Raises Forbidden."""
@@ -374,21 +378,6 @@ class Inodes:
             self._policies[bucket] = time.monotonic(), known
         return known
 
-    def _check_free(self, tx: Transaction, parent: NodeId, name: str) -> Inode:
-        """The collection in which nothing has the name."""
-        above = inode_rows.get(tx, parent)
-        if not above.is_collection:
-            raise NotACollection(name)
-        if above.is_removed:
-            raise NotFound(name, "its collection was removed")
-        if inode_rows.member(tx, parent, name):
-            raise AlreadyExists(name)
-        self._check_unlocked(tx, parent)
-        return above
-
     def _check_unlocked(self, tx: Transaction, node: NodeId) -> None:
         if not locks.are_none(tx):
             check_unlocked(tx, self._caller, node)
-
-    def _empty(self, tx: Transaction, bucket: Bucket) -> ObjectId:
-        return objects.adopt(tx, bucket, Sealed(EMPTY, 0, b"", None, {}), None).id

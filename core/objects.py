@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, FromClause, and_, bindparam, func, insert, or_, select, update
 
 from . import history, outbox, uids
-from .blobs.database import inline_size, insert_inline
+from .blobs.database import inline_size, insert_inline, is_empty_inline
 from .database import Transaction
-from .model import INLINE, SECOND, Bucket, BucketId, Descriptor, Digest, ObjectId
+from .model import EMPTY, INLINE, SECOND, Bucket, BucketId, Descriptor, Digest, ObjectId
 from .prepared import Prepared
 from .schema import digests, holds, objects
 from .staging import Sealed
@@ -24,6 +24,19 @@ _RENEW = Prepared(
     update(objects)
     .where(objects.c.id == bindparam("wanted"), or_(objects.c.verdict.is_(None), objects.c.verdict == "ok"))
     .values(touched=bindparam("at"), state="live", condemned=None)
+)
+_RENEW_EMPTY = Prepared(
+    update(objects)
+    .where(
+        objects.c.bucket == bindparam("of"),
+        objects.c.dedup_key == bindparam("digest"),
+        objects.c.state == "live",
+        or_(objects.c.verdict.is_(None), objects.c.verdict == "ok"),
+        objects.c.storage == INLINE,
+        is_empty_inline(objects.c.key),
+    )
+    .values(touched=bindparam("at"))
+    .returning(objects.c.id, objects.c.uid, objects.c.key)
 )
 LINGERING = 7 * 24 * 3600 * SECOND
 """How long a healthy blob stays that has become inline, for those who read it: no signed URL lives longer."""
@@ -76,6 +89,15 @@ def adopt(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor | N
         tx.execute(update(objects).where(objects.c.id == row.id).values(**repaired))
         return Adopted(row.id, row.uid, vouched)
     return _insert(tx, bucket, content, vouched)
+
+
+def empty(tx: Transaction, bucket: Bucket) -> Adopted:
+    """The bucket's object of no bytes. Mostly it is there, and one statement is enough to adopt it."""
+    row = tx.first(_RENEW_EMPTY, {"of": bucket.id, "digest": EMPTY, "at": tx.now}) if bucket.dedup else None
+    if row is None:
+        return adopt(tx, bucket, Sealed(EMPTY, 0, b"", None, {}), None)
+    known, uid, key = row
+    return Adopted(known, uid, Descriptor(EMPTY, 0, INLINE, key))
 
 
 def _insert(tx: Transaction, bucket: Bucket, content: Sealed, blob: Descriptor) -> Adopted:

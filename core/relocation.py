@@ -26,7 +26,8 @@ def remove(tx: Transaction, place: Place, seq: int, by: str) -> None:
     if place.node.links > 1:
         return
     if place.bucket.trash is not None:
-        trash.put(tx, place.bucket, place.parent, place.node, by, place.access.owner)
+        is_enclosed = tree.lineage(tx, place.parent).is_enclosed
+        trash.put(tx, place.bucket, place.node.id, place.path, by, place.access.owner, is_enclosed=is_enclosed)
     else:
         forgetting.begin(tx, place.bucket, place.node.id)
 

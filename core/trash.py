@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, delete, inser
 from . import stamps, tree, uids
 from .database import AnyRow, Transaction
 from .errors import NotFound
-from .model import SECOND, Access, Bucket, BucketId, Instant, Kind, Node, NodeId, Removal, Trashed
+from .model import SECOND, Access, Bucket, BucketId, Instant, Kind, Node, NodeId, Path, Removal, Trashed
 from .paths import folded
 from .prepared import Prepared
 from .schema import buckets, nodes, objects, trash
@@ -19,17 +19,14 @@ OWNERS = ~0o077
 _PUT = Prepared(insert(trash).values({name: bindparam(name) for name in _FIELDS}))
 
 
-def put(tx: Transaction, bucket: Bucket, parent: NodeId, node: Node, by: str, owner: str) -> None:
-    """The node, just unlinked from `node.path` in `parent`, can be restored until the bucket's trash retention is over.
+def put(tx: Transaction, bucket: Bucket, node: NodeId, path: Path, by: str, owner: str, *, is_enclosed: bool) -> None:
+    """The node, just unlinked from `path`, can be restored until the bucket's trash retention is over.
 
-    `owner` is that of the document that it was in.
+    `owner` is that of the document that it was in; `is_enclosed` as of the collection in which it was (tree.lineage).
     """
     until = None if bucket.trash is None else tx.now + bucket.trash
-    row = {"uid": uids.fresh(), "bucket": bucket.id, "node": node.id, "path": list(node.path)}
-    tx.count(
-        _PUT,
-        {**row, "by": by, "at": tx.now, "until": until, "owner": owner, "is_enclosed": tree.is_enclosed(tx, parent)},
-    )
+    row = {"uid": uids.fresh(), "bucket": bucket.id, "node": node, "path": list(path)}
+    tx.count(_PUT, {**row, "by": by, "at": tx.now, "until": until, "owner": owner, "is_enclosed": is_enclosed})
 
 
 def entries(tx: Transaction, bucket: str | None) -> list[tuple[Trashed, NodeId]]:

@@ -4,7 +4,7 @@ Nothing here checks locks or policy; the namespace does. Every change takes the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -109,19 +109,26 @@ def _above() -> Query:
 
 
 _ABOVE = Prepared(_above())
+
+
+def _lineage() -> Query:
+    """A collection and all above it, the uppermost first: the name, the mode, and of a bucket's root the bucket's."""
+    up = select(bindparam("wanted", type_=names.c.node.type).label("node"), literal(0).label("depth")).cte(
+        "up", recursive=True
+    )
+    up = up.union_all(select(names.c.parent, up.c.depth + 1).join(up, names.c.node == up.c.node))
+    told = select(names.c.name, nodes.c.mode, buckets.c.name.label("bucket"))
+    rows = told.select_from(
+        up.join(nodes, nodes.c.id == up.c.node)
+        .outerjoin(names, names.c.node == up.c.node)
+        .outerjoin(buckets, (buckets.c.id == nodes.c.bucket) & nodes.c.is_root)
+    )
+    return rows.order_by(up.c.depth.desc())
+
+
+_LINEAGE = Prepared(_lineage())
 EVERYBODY = 0o001
 """The permission bit that lets others through a collection."""
-
-
-def _enclosing() -> Query:
-    """One of a collection and those above it that keeps others out."""
-    up = select(bindparam("wanted", type_=names.c.node.type).label("node")).cte("up", recursive=True)
-    up = up.union(select(names.c.parent).join(up, names.c.node == up.c.node))
-    closed = nodes.c.mode.bitwise_and(EVERYBODY) == 0
-    return select(nodes.c.id).join(up, nodes.c.id == up.c.node).where(closed).limit(1)
-
-
-_ENCLOSING = Prepared(_enclosing())
 
 
 def reread(tx: Transaction, node: NodeId, path: Path) -> Node:
@@ -209,9 +216,19 @@ def climb(tx: Transaction, node: NodeId) -> tuple[Path, NodeId]:
     return (*(above for _, above in rows[1:]), name), rows[0][0]
 
 
-def is_enclosed(tx: Transaction, collection: NodeId) -> bool:
-    """Whether the collection, or one above it, does not let everybody in by its POSIX mode."""
-    return tx.first(_ENCLOSING, {"wanted": collection}) is not None
+class Lineage(NamedTuple):
+    path: Path | None
+    """None in the trash."""
+    is_enclosed: bool
+    """The collection, or one above it, does not let everybody in by its POSIX mode."""
+
+
+def lineage(tx: Transaction, collection: NodeId) -> Lineage:
+    """Where a collection is."""
+    rows = tx.rows(_LINEAGE, {"wanted": collection})
+    bucket = rows[0][2] if rows else None
+    path = None if bucket is None else (bucket, *(name for name, _, _ in rows[1:]))
+    return Lineage(path, any(mode & EVERYBODY == 0 for _, mode, _ in rows))
 
 
 def add(tx: Transaction, bucket: BucketId, parent: NodeId, name: str, seq: int, *, kind: Kind, **values: Any) -> NodeId:

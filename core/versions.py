@@ -37,14 +37,14 @@ def replace_content(
     seq: int,
     expires: Instant | None = None,
     always: bool = False,
+    last_written: tuple[str, Instant | None] | None = None,
 ) -> None:
     """The node has other content; the old one is kept as a version where it is one. The same bytes again are none.
 
-    `expires` None leaves the node's as it is. `always`: a rewrite is a version too.
+    `expires` None leaves the node's as it is. `always`: a rewrite is a version too. `last_written` is by whom and when
+    the content was rewritten last, for those who have read that already.
     """
-    old_author: str
-    rewritten: int | None
-    ((old_author, rewritten),) = tx.rows(_WRITTEN, {"wanted": node.id})
+    old_author, rewritten = last_written or tx.rows(_WRITTEN, {"wanted": node.id})[0]
     if node.object == new:
         author = old_author
     else:

@@ -53,6 +53,8 @@ class OpenFile:
     dirty: bool = False
     modified: Instant | None = None
     """What the draft's content will be dated."""
+    accessed: Instant | None = None
+    """When it will have been read, if somebody said so."""
     was_synced: bool = False
     is_waiting: bool = False
     """Nobody has it open, and its draft could neither be published nor kept."""
@@ -67,8 +69,8 @@ class OpenFile:
         seen = self.inode._replace(links=0) if self.removed else self.inode
         seen = seen._replace(blocks=self.blocks)
         if self.draft and self.dirty:
-            at = self.modified or seen.modified
-            return seen._replace(size=self.draft.size, modified=at, changed=max(at, seen.changed))
+            at, read = self.modified or seen.modified, seen.accessed if self.accessed is None else self.accessed
+            return seen._replace(size=self.draft.size, modified=at, changed=max(at, seen.changed), accessed=read)
         return seen
 
     @property
@@ -310,6 +312,16 @@ class OpenFiles:
         if file.draft_reader is None and draft.descriptor is not None:
             file.draft_reader = Descriptor(os.dup(draft.descriptor))
 
+    def date(self, file: OpenFile, modified: Instant | None, accessed: Instant | None) -> bool:
+        """The draft's content will have these times, so that nothing is stored before. False where there is none."""
+        with file.lock:
+            if not file.dirty or file.removed:
+                return False
+            file.modified = file.modified if modified is None else modified
+            file.accessed = file.accessed if accessed is None else accessed
+            file.inode = file.inode._replace(changed=Instant(time.time_ns()))
+            return True
+
     def sync(self, file: OpenFile) -> None:
         """What was written is on disk: as the node's content where it is new from its first byte to its last, else as
         a durable draft, so that a database does not leave a content for each of its transactions."""
@@ -335,13 +347,15 @@ class OpenFiles:
             if draft is None or not file.dirty or file.removed:
                 return
             try:
-                file.inode = self._inodes.write(file.inode.id, draft, file.modified, durable=durable)
+                file.inode = self._inodes.write(
+                    file.inode.id, draft, file.modified, accessed=file.accessed, durable=durable
+                )
             except NotFound:
                 file.removed = True
                 return
             file.base = file.draft_reader or draft.read(draft.size, 0)
-            file.draft, file.draft_reader, file.dirty, file.modified = None, None, False, None
-            file.is_waiting = False
+            file.draft, file.draft_reader, file.dirty = None, None, False
+            file.modified, file.accessed, file.is_waiting = None, None, False
             draft.discard()
             self._remember(file)
 

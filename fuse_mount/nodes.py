@@ -16,6 +16,7 @@ from .handles import OpenFile, OpenFiles
 from .listings import Member
 from .numbers import Numbers, Removed
 
+TIMES = frozenset({"modified", "accessed"})
 LARGE, MEASURED = 1 << 20, 1 << 14
 """Bytes from which on a file is looked at for holes, and for how many contents the answer is remembered."""
 
@@ -61,6 +62,8 @@ class Nodes:
         if file and file.removed:
             file.inode = file.inode._replace(**values)
             return file.shown
+        if file and values.keys() <= TIMES and self._dated(file, values):
+            return self.get(number)
         changed = self._inodes.change(self._numbers.node(number), **values)
         if file:
             with file.lock:
@@ -69,6 +72,11 @@ class Nodes:
                 if "modified" in values and file.dirty:
                     file.modified = Instant(values["modified"])
         return self._seen(changed, file)
+
+    def _dated(self, file: OpenFile, values: dict[str, int]) -> bool:
+        """Whether the times will be stored with what is written."""
+        modified, accessed = (Instant(values[name]) if name in values else None for name in ("modified", "accessed"))
+        return self._files.date(file, modified, accessed)
 
     def take_rights(self, file: OpenFile, who: Any) -> None:
         """A program that `who` is about to write runs as nobody but who starts it. Root may write it as it is."""
@@ -110,7 +118,10 @@ def _merged(inode: Inode, file: OpenFile) -> Inode:
     """The row's node, with the size and times of the draft."""
     shown = file.shown
     changed = max(shown.changed, inode.changed)
-    return inode._replace(size=shown.size, modified=shown.modified, changed=changed, blocks=shown.blocks)
+    accessed = inode.accessed if file.accessed is None else file.accessed
+    return inode._replace(
+        size=shown.size, modified=shown.modified, changed=changed, accessed=accessed, blocks=shown.blocks
+    )
 
 
 def stale() -> OSError:

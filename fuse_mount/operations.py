@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import AlreadyExists, NameTooLong, NotFound
 from core.inode_rows import TOP, Inode
-from core.inodes import Inodes
+from core.inodes import Inodes, New
 from core.model import Kind, NodeId, PropertyChange, PropertyName
 
 from . import library, xattrs
@@ -125,7 +125,7 @@ class Operations:
         self._past.refuse(parent, name)
         kept = mode if kind is Kind.SPECIAL else mode & PERMISSIONS
         above = self._numbers.node(parent)
-        made = self._inodes.make(above, name.decode(), kind, mode=kept, uid=who.uid, gid=who.gid, **rest)
+        made = self._inodes.make(above, name.decode(), New(kind, kept, who.uid, who.gid, **rest))
         return self._numbers.of(made.id), made
 
     def link(self, number: int, parent: int, name: bytes) -> Member:

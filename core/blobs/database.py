@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, literal, select
 
 from ..database import Database, Transaction
 from ..errors import AlreadyExists, NotFound, Refusal, StorageUnavailable
@@ -58,6 +58,12 @@ def insert_inline(tx: Transaction, key: str, data: bytes) -> None:
 def inline_size(tx: Transaction, key: str) -> int | None:
     """How long the inline content is; None where there is none."""
     return _size(tx, _row_key(INLINE, key))
+
+
+def is_empty_inline(key: ColumnElement[str]) -> ColumnElement[bool]:
+    """There is an inline content of that key, of no bytes."""
+    is_its = blob_data.c.key == literal(_row_key(INLINE, "")).concat(key)
+    return exists().where(is_its, blob_data.c.n == 0, func.length(blob_data.c.data) == 0)
 
 
 class DatabaseBlobs:

@@ -1,14 +1,15 @@
 """The tree by node ids, on both databases; every test ends with `verify`."""
 
 import os
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
 
 from core.errors import AlreadyExists, InvalidMove, InvalidPath, Locked, NotEmpty, NotFound, QuotaExceeded
 from core.inode_rows import TOP, Inode
-from core.inodes import Inodes
-from core.model import OPERATOR, Instant, Kind, LockRequest, NodeId
+from core.inodes import Inodes, New
+from core.model import OPERATOR, Instant, Kind, LockRequest, NodeId, PropertyChange, PropertyName
 from core.namespace import Namespace
 from core.policy import BucketPolicy
 from core.store import Store
@@ -31,7 +32,7 @@ def top(inodes: Inodes) -> NodeId:
 
 
 def make(inodes: Inodes, parent: NodeId, name: str, kind: Kind = Kind.FILE) -> Inode:
-    return inodes.make(parent, name, kind, mode=0o644, uid=0, gid=0)
+    return inodes.make(parent, name, New(kind, 0o644, 0, 0))
 
 
 def write(inodes: Inodes, inode: Inode, content: bytes) -> Inode:
@@ -227,3 +228,96 @@ def test_there_is_no_room_where_there_is_no_bucket(store: Store, inodes: Inodes)
         tx.execute(text("DELETE FROM buckets"))
 
     assert inodes.room(TOP) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("above", [0o755, 0o2755], ids=["usual", "gives-its-group"])
+@pytest.mark.parametrize(
+    "new",
+    [
+        New(Kind.FILE, 0o640, 4242, 4300),
+        New(Kind.COLLECTION, 0o751, 4242, 4300),
+        New(Kind.SYMLINK, 0o777, 4242, 4300, target="é/elsewhere"),
+        New(Kind.SPECIAL, 0o010600, 4242, 4300, rdev=77),
+    ],
+    ids=lambda new: new.kind.value,
+)
+def test_a_new_node_is_given_as_it_is_read_later(inodes: Inodes, top: NodeId, new: New, above: int):
+    folder = inodes.make(top, "d", New(Kind.COLLECTION, above, 0, 4400))
+
+    made = inodes.make(folder.id, "made", new)
+
+    assert made == inodes.get(made.id)
+    assert made.gid_number == (4400 if above == 0o2755 else 4300)
+
+
+@pytest.mark.parametrize("length", [5, 5000], ids=["inline", "blob"])
+def test_a_written_file_is_given_as_it_is_read_later(inodes: Inodes, top: NodeId, length: int):
+    made = make(inodes, top, "f")
+    draft = inodes.draft(made)
+    draft.write(os.urandom(length), 0)
+
+    written = inodes.write(made.id, draft, Instant(7), accessed=Instant(5), durable=True)
+
+    draft.discard()
+    assert written == inodes.get(made.id)
+    assert (written.modified, written.accessed, written.size) == (7, 5, length)
+    assert content(inodes, written) != b""
+
+
+CHANGES: list[Callable[[Inodes, NodeId, Inode], object]] = [
+    lambda inodes, folder, file: write(inodes, file, b"there, longer"),
+    lambda inodes, folder, file: inodes.change(file.id, mode=0o600),
+    lambda inodes, folder, file: inodes.set_property(file.id, PropertyChange(PropertyName("urn:x", "p"), "<p/>")),
+    lambda inodes, folder, file: inodes.link(file.id, folder, "g"),
+    lambda inodes, folder, file: inodes.rename(folder, "f", folder, "g", replace=True),
+    lambda inodes, folder, file: inodes.exchange(folder, "f", folder, "other"),
+    lambda inodes, folder, file: inodes.remove(folder, "f", collection=False),
+    lambda inodes, folder, file: make(inodes, folder, "new"),
+]
+
+
+@pytest.mark.parametrize(
+    "change", CHANGES, ids=["write", "change", "set_property", "link", "rename", "exchange", "remove", "make"]
+)
+def test_what_was_moved_to_another_bucket_is_changed_there(
+    inodes: Inodes, ann: Namespace, store: Store, top: NodeId, change: Callable[[Inodes, NodeId, Inode], object]
+):
+    folder = make(inodes, top, "d", Kind.COLLECTION)
+    make(inodes, folder.id, "other")
+    file = write(inodes, make(inodes, folder.id, "f"), b"here")
+    inodes.change(folder.id, mode=0o700)
+    ann.move(("files", "d"), ("media", "d"))
+    assert inodes.get(file.id).bucket != file.bucket
+    before = {bucket.name: bucket.seq for bucket in store.buckets()}
+
+    change(inodes, folder.id, inodes.get(file.id))
+
+    after = {bucket.name: bucket.seq for bucket in store.buckets()}
+    assert after["files"] == before["files"]
+    assert after["media"] > before["media"]
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE objects SET state = 'condemned', condemned = 1",
+        "UPDATE objects SET verdict = 'lost'",
+        "DELETE FROM blob_data",
+        "UPDATE blob_data SET data = x'00'",
+    ],
+    ids=["condemned", "lost", "gone", "longer"],
+)
+def test_a_new_file_makes_the_empty_content_whole(inodes: Inodes, store: Store, top: NodeId, harm: str):
+    """However it was found: other empty files have the same one."""
+    make(inodes, top, "old")
+    with store.database.write() as tx:
+        tx.execute(text(harm if tx.dialect == "sqlite" else harm.replace("x'00'", "'\\x00'")))
+
+    made = make(inodes, top, "new")
+
+    with store.database.read() as tx:
+        rows = tx.execute(text("SELECT id, state, condemned, verdict, size FROM objects")).all()
+        stored = tx.execute(text("SELECT n, length(data) FROM blob_data")).all()
+    assert [tuple(row) for row in rows] == [(made.object, "live", None, None, 0)]
+    assert (0, 0) in [tuple(row) for row in stored]
+    assert content(inodes, made) == b""

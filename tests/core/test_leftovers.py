@@ -9,7 +9,7 @@ import pytest
 from core import kept_drafts
 from core.errors import Locked, Refusal, StorageUnavailable, UnsupportedMediaType
 from core.inode_rows import TOP, Inode
-from core.inodes import Inodes
+from core.inodes import Inodes, New
 from core.leftovers import Leftovers
 from core.model import OPERATOR, Caller, Instant, Kind, LockRequest, NodeId
 from core.namespace import Namespace
@@ -40,7 +40,7 @@ def top(inodes: Inodes) -> NodeId:
 
 
 def make(inodes: Inodes, parent: NodeId, name: str = "f") -> Inode:
-    return inodes.make(parent, name, Kind.FILE, mode=0o644, uid=0, gid=0)
+    return inodes.make(parent, name, New(Kind.FILE, 0o644, 0, 0))
 
 
 def write(inodes: Inodes, inode: Inode, content: bytes) -> Inode:

@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from core import listings
+from core.inodes import New
 from core.listings import Members
 from core.model import Caller, Instant, Kind, LockRequest, Node, NodeId, Path, PropertyChange, PropertyName, Rules
 from core.namespace import Namespace
@@ -68,7 +69,7 @@ def test_nothing_is_read_that_nobody_wants(filled: Namespace) -> None:
 
 def test_what_only_posix_knows_is_not_listed(store: Store, filled: Namespace) -> None:
     inodes = store.inodes(ANN)
-    inodes.make(filled.node(D).id, "link", Kind.SYMLINK, mode=0o777, uid=0, gid=0, target="a")
+    inodes.make(filled.node(D).id, "link", New(Kind.SYMLINK, 0o777, 0, 0, target="a"))
 
     assert "link" not in [name for page in pages(filled, D, 3) for name in page.name]
     assert "link" in [node.name for page in filled.children(D) for node in page]

@@ -158,6 +158,35 @@ def test_a_time_that_was_given_stays_when_the_file_is_closed(mount: Path):
     assert os.stat(mount / "f").st_mtime_ns == 7
 
 
+def test_both_times_of_what_is_being_written_are_told_at_once_and_stay(mount: Path):
+    create(mount / "f", b"before")
+    before = os.stat(mount / "f").st_ctime_ns
+    tick()
+
+    with opened(mount / "f", os.O_WRONLY) as fd:
+        os.write(fd, b"data")
+        os.utime(mount / "f", ns=(5, 7))
+        while_open = os.fstat(fd)
+
+    after = os.stat(mount / "f")
+    assert (while_open.st_atime_ns, while_open.st_mtime_ns) == (after.st_atime_ns, after.st_mtime_ns) == (5, 7)
+    assert before < while_open.st_ctime_ns <= after.st_ctime_ns
+    assert (mount / "f").read_bytes() == b"datare"
+
+
+def test_a_time_of_the_content_alone_leaves_that_of_reading(mount: Path):
+    create(mount / "f", b"before")
+    os.utime(mount / "f", ns=(5, 7))
+
+    with opened(mount / "f", os.O_WRONLY) as fd:
+        os.write(fd, b"data")
+        os.utime(fd, ns=(5, 11))
+        os.fsync(fd)
+        os.utime(fd, ns=(13, 17))
+
+    assert (os.stat(mount / "f").st_atime_ns, os.stat(mount / "f").st_mtime_ns) == (13, 17)
+
+
 def test_a_write_after_a_time_was_given_moves_it(mount: Path):
     with opened(mount / "f", os.O_WRONLY | os.O_CREAT) as fd:
         os.write(fd, b"data")

@@ -13,7 +13,8 @@ import pytest
 from core import drafts
 from core.errors import AlreadyExists, StorageFull, StorageUnavailable, TooLarge
 from core.inode_rows import TOP, Inode
-from core.model import OPERATOR, Kind
+from core.inodes import New
+from core.model import OPERATOR, Instant, Kind
 from core.store import Store
 from fuse_mount import library
 from fuse_mount.errors import errno_of
@@ -44,7 +45,7 @@ class Bench:
         self.files = OpenFiles(self.inodes)
         top = self.inodes.member(TOP, "files")
         assert top
-        self.node = self.inodes.make(top.id, "f", Kind.FILE, mode=0o644, uid=0, gid=0).id
+        self.node = self.inodes.make(top.id, "f", New(Kind.FILE, 0o644, 0, 0)).id
 
     @property
     def inode(self) -> Inode:
@@ -333,3 +334,36 @@ def test_who_makes_a_name_that_came_meanwhile_opens_it_unless_it_must_be_new(ben
 
     assert (number, inode.id) == (bench.node + 1, bench.node)
     operations.release(number, opening)
+
+
+def test_times_of_what_is_being_written_are_stored_with_it(bench: Bench):
+    file, before = bench.open(), bench.inode
+    bench.files.write(file, b"data", 0)
+
+    assert bench.files.date(file, Instant(7), Instant(5))
+
+    assert bench.inode == before
+    bench.files.publish(file)
+    assert (bench.inode.modified, bench.inode.accessed, bench.content()) == (7, 5, b"data")
+
+
+def test_times_of_what_is_not_being_written_are_for_others_to_store(bench: Bench):
+    file = bench.open()
+
+    assert not bench.files.date(file, Instant(7), Instant(5))
+    bench.files.write(file, b"data", 0)
+    bench.files.publish(file)
+    assert not bench.files.date(file, Instant(7), Instant(5))
+
+
+def test_a_time_of_reading_is_given_to_one_content_only(bench: Bench):
+    file = bench.open()
+    bench.files.write(file, b"data", 0)
+    bench.files.date(file, None, Instant(5))
+    bench.files.publish(file)
+    bench.inodes.change(bench.node, accessed=9)
+
+    bench.files.write(file, b"more", 0)
+    bench.files.publish(file)
+
+    assert bench.inode.accessed == 9
