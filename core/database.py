@@ -61,6 +61,8 @@ VANISHING = {
 }
 """Seconds, and at the end milliseconds, after which a server is given up whose machine vanished without a word."""
 KEPT = 8
+READ_AHEAD = 64 << 20
+"""Bytes of SQLite's file that are read before they are asked for."""
 LONGEST_LOG = 16_000
 """Pages of the write-ahead log after which a commit moves them to the file, if nobody else did (`wal.Checkpoints`)."""
 TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
@@ -126,6 +128,8 @@ class Database:
         self.url: URL = make_url(url)
         self.durability: Durability = durability
         self._embedded: Writers | None = None
+        self._read_ahead = -1
+        """Open as long as SQLite has the file open: closing any descriptor of it ends SQLite's locks (fcntl)."""
         self._turns: dict[BucketId, Lock] = {}
         self._sync: SharedSync | None = None
         self._watch: Watch | None = None
@@ -274,6 +278,13 @@ class Database:
                     return status == "committed" and connection.info["history"] == history
         return False
 
+    def read_ahead(self) -> None:
+        """The system begins to read the file of SQLite, from its start, before somebody waits for it."""
+        if self._embedded is None or self._read_ahead >= 0:
+            return
+        self._read_ahead = os.open(self.url.database or "", os.O_RDONLY | os.O_CLOEXEC)
+        os.posix_fadvise(self._read_ahead, 0, READ_AHEAD, os.POSIX_FADV_WILLNEED)
+
     def version(self) -> int | None:
         """A number that is another one after each commit, by whomever: what was read since it was told still holds
         while it stays. None where the database tells none."""
@@ -289,6 +300,8 @@ class Database:
             if part:
                 part.close()
         self.engine.dispose()
+        if self._read_ahead >= 0:
+            os.close(self._read_ahead)
 
 
 def _note_history(connection: Any, record: Any) -> None:

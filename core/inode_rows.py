@@ -1,6 +1,7 @@
 """Nodes as a file system sees them: rows by id, by name in a collection, and in pages."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, bindparam, case, exists, func, literal, null, select, type_coerce
 
@@ -127,6 +128,13 @@ _PAGE = Prepared(
     .order_by(names.c.name)
     .limit(bindparam("most"))
 )
+_NAMES = Prepared(
+    select(names.c.name, nodes.c.id, nodes.c.kind, nodes.c.mode)
+    .join(nodes, nodes.c.id == names.c.node)
+    .where(names.c.parent == bindparam("above"), names.c.name > bindparam("after", type_=names.c.name.type))
+    .order_by(names.c.name)
+    .limit(bindparam("most"))
+)
 _ROOTS = Prepared(
     select(buckets.c.name, *_COLUMNS)
     .select_from(_WITH_OBJECT.join(buckets, buckets.c.id == nodes.c.bucket))
@@ -214,6 +222,14 @@ def page(tx: Asked, parent: NodeId, after: str, limit: int) -> list[tuple[str, I
         else tx.rows(_PAGE, {"above": parent, "after": after, "most": limit})
     )
     return [(row[0], Inode(*row[1:])) for row in rows]
+
+
+def names_page(tx: Asked, parent: NodeId, after: str, limit: int) -> Sequence[tuple[str, NodeId, str, int]]:
+    """As `page`, of each member only the name, the id, the kind and the mode."""
+    if parent == TOP:
+        return [(name, inode.id, inode.kind, inode.mode) for name, inode in page(tx, parent, after, limit)]
+    rows: Sequence[Any] = tx.rows(_NAMES, {"above": parent, "after": after, "most": limit})
+    return rows
 
 
 def parent(tx: Asked, node: NodeId) -> NodeId:

@@ -6,7 +6,7 @@ is one transaction, whose commit is left to the operating system: it survives a 
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from typing import BinaryIO, TypeVar
@@ -88,7 +88,8 @@ class Inodes:
         self._homes: dict[NodeId, BucketId] = {}
 
     def warm_up(self, top: NodeId) -> None:
-        """The first requests find statements compiled and a connection open, as all others do."""
+        """The first requests find statements compiled, a connection open and rows in memory, as all others do."""
+        self._database.read_ahead()
         Prepared.compile_all(self._database.engine.dialect)
         self.members(top, "", 1)
 
@@ -105,6 +106,10 @@ class Inodes:
     def members(self, parent: NodeId, after: str, limit: int) -> list[tuple[str, Inode]]:
         """Those whose names follow `after`, in the order of the names' bytes."""
         return inode_rows.page(self._database, parent, after, limit)
+
+    def names(self, parent: NodeId, after: str, limit: int) -> Sequence[tuple[str, NodeId, str, int]]:
+        """As `members`, of each only the name, the id, the kind and the mode."""
+        return inode_rows.names_page(self._database, parent, after, limit)
 
     def parent(self, node: NodeId) -> NodeId:
         """The collection above; of a bucket's root, the list of the buckets."""

@@ -6,16 +6,18 @@ from typing import Any
 from core.inode_rows import Inode
 from core.model import SECOND, Kind
 
-TYPES = {Kind.COLLECTION: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK, Kind.SPECIAL: 0}
+TYPES: dict[str, int] = {Kind.COLLECTION: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK}
 PERMISSIONS = 0o7777
 BLOCK, PREFERRED = 512, 1 << 17
 
 
 def mode_of(inode: Inode) -> int:
+    return mode_as(inode.kind, inode.mode)
+
+
+def mode_as(kind: str, mode: int) -> int:
     """A special file's row says itself of which type it is."""
-    if inode.kind == Kind.SPECIAL:
-        return inode.mode
-    return TYPES[Kind(inode.kind)] | inode.mode & PERMISSIONS
+    return mode if kind == Kind.SPECIAL else TYPES[kind] | mode & PERMISSIONS
 
 
 def without_rights(mode: int) -> int:

@@ -185,10 +185,8 @@ _declare("fuse_lowlevel_notify_inval_entry", c_int, c_void_p, _ino, c_char_p, c_
 
 _brief = ctypes.PyDLL(os.environ["FUSE_LIBRARY_PATH"])
 """The same library, for what is done at once: letting other threads in would take longer."""
-_of_entry = (_req, c_void_p, c_size_t, c_char_p)
-add_direntry = _brief.fuse_add_direntry
-add_direntry.restype, add_direntry.argtypes = c_size_t, (*_of_entry, POINTER(Stat), c_int64)
 add_direntry_plus = _brief.fuse_add_direntry_plus
-add_direntry_plus.restype, add_direntry_plus.argtypes = c_size_t, (*_of_entry, POINTER(Entry), c_int64)
+add_direntry_plus.restype = c_size_t
+add_direntry_plus.argtypes = (_req, c_void_p, c_size_t, c_char_p, POINTER(Entry), c_int64)
 request_context = _brief.fuse_req_ctx
 request_context.restype, request_context.argtypes = POINTER(Context), (_req,)

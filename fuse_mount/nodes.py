@@ -11,9 +11,9 @@ from core.inode_rows import Inode
 from core.inodes import Inodes
 from core.model import Instant, Kind
 
-from .attributes import without_rights
+from .attributes import mode_of, without_rights
 from .handles import OpenFile, OpenFiles
-from .listings import Member
+from .listings import Member, Named
 from .numbers import Numbers, Removed
 
 TIMES = frozenset({"modified", "accessed"})
@@ -55,6 +55,10 @@ class Nodes:
         """The node with its number."""
         number = self._numbers.of(inode.id)
         return number, self._seen(inode, self._files.find(number))
+
+    def named(self, name: str, inode: Inode) -> Named:
+        number, seen = self.member(inode)
+        return Named(name.encode(), number, mode_of(seen), seen)
 
     def change(self, number: int, **values: int) -> Inode:
         """Sets some of `core.inodes.SETTABLE`."""

@@ -14,7 +14,7 @@ from core.inodes import Inodes, New
 from core.model import Kind, NodeId, PropertyChange, PropertyName
 
 from . import library, xattrs
-from .attributes import PERMISSIONS, instant
+from .attributes import PERMISSIONS, instant, mode_as
 from .handles import Descriptor, OpenFile, OpenFiles, Span
 from .listings import Listing, Member, Named
 from .nodes import Nodes, stale
@@ -287,13 +287,16 @@ class Operations:
         node = self._numbers.node(number)
         above = ROOT if node in {TOP, self._numbers.top} else self._numbers.of(self._inodes.parent(node))
 
-        def page(after: str, limit: int) -> list[tuple[str, Member]]:
-            return [(name, self._nodes.member(inode)) for name, inode in self._inodes.members(node, after, limit)]
+        def page(after: str, limit: int, nodes: bool) -> list[Named]:
+            if nodes:
+                return [self._nodes.named(name, inode) for name, inode in self._inodes.members(node, after, limit)]
+            rows = self._inodes.names(node, after, limit)
+            return [Named(name.encode(), self._numbers.of(id_), mode_as(kind, mode)) for name, id_, kind, mode in rows]
 
         self._keep(Listing(page, number, above), info)
 
-    def listed(self, info: Any, offset: int) -> list[Named]:
-        return self._handles[info.contents.fh].after(offset)
+    def listed(self, info: Any, offset: int, *, nodes: bool) -> list[Named]:
+        return self._handles[info.contents.fh].after(offset, nodes=nodes)
 
     def releasedir(self, _number: int, info: Any) -> None:
         del self._handles[info.contents.fh]

@@ -9,6 +9,7 @@ import itertools
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from core.errors import Forbidden, NotEmpty
@@ -17,7 +18,8 @@ from core.inodes import Inodes
 from core.model import Kind, Node, NodeId, Path
 from core.views import View
 
-from .listings import Listing, Member
+from .attributes import mode_of
+from .listings import Listing, Member, Named
 from .numbers import ROOT
 
 FIRST = 1 << 61
@@ -58,14 +60,20 @@ class PastTree:
 
     def listing(self, number: int) -> Listing:
         path = self._path(number)
-        pages = self._views[path[0]].children_of(self._node(path))
+        view = self._views[path[0]]
+        pages: Iterator[list[Node]] = iter(())
         above = ROOT if len(path) == 1 else self._number(path[:-1])
 
-        def page(_after: str, _limit: int) -> list[tuple[str, Member]]:
-            members = next(pages, [])
-            return [(node.name, self._member((*path, node.name), node)) for node in members]
+        def page(after: str, _limit: int, _nodes: bool) -> list[Named]:
+            nonlocal pages
+            pages = pages if after else iter(view.children_of(self._node(path)))
+            return [self._named(path, node) for node in next(pages, [])]
 
         return Listing(page, number, above)
+
+    def _named(self, above: Path, node: Node) -> Named:
+        number, inode = self._member((*above, node.name), node)
+        return Named(node.name.encode(), number, mode_of(inode), inode)
 
     def remove(self, parent: int, name: bytes) -> None:
         """Gone for good."""

@@ -2,7 +2,7 @@
 
 import ctypes
 import errno
-import stat
+import struct
 from collections.abc import Callable
 from ctypes import byref
 from typing import Any
@@ -11,11 +11,15 @@ from core.inode_rows import Inode
 
 from . import attributes, library
 from .errors import errno_of
-from .library import Entry, OneBuffer, Stat, StatVfs, add_direntry, add_direntry_plus, libfuse, request_context
-from .listings import Member, Named
+from .library import Entry, OneBuffer, Stat, StatVfs, add_direntry_plus, libfuse, request_context
+from .listings import Member
 from .operations import Operations
 
 BLOCK = 4096
+DIRENT = struct.Struct("=QQII")
+"""The head of struct fuse_dirent (linux/fuse.h), which the name follows: number, offset behind it, length, type."""
+ALIGNED, TYPE = 8, 12
+"""Bytes to a multiple of which an entry is filled up, and bits of a mode below the type."""
 NAME_BYTES = 255
 WITH_CONTEXT = frozenset(
     {"mknod", "mkdir", "symlink", "create", "open", "setattr", "write", "fallocate", "copy_file_range"}
@@ -31,10 +35,10 @@ class Replies:
         self._timeout = timeout
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
-        listings = ("readdir", "readdirplus")
+        listings = {"readdir": self._names, "readdirplus": self._nodes}
         answered = [name for name in library.SIGNATURES if hasattr(self._operations, name)]
         bound = {name: self._bound(name, getattr(self._operations, name)) for name in answered}
-        return bound | {name: self._listing(name, plus=name == "readdirplus") for name in listings}
+        return bound | {name: self._listing(name, listed) for name, listed in listings.items()}
 
     def _bound(self, name: str, act: Callable[..., Any]) -> Callable[..., None]:
         reply, reply_err, context = self._reply_of(name), libfuse.fuse_reply_err, request_context
@@ -50,14 +54,14 @@ class Replies:
 
         return answer
 
-    def _listing(self, name: str, *, plus: bool) -> Callable[..., None]:
+    def _listing(self, name: str, listed: Callable[[int, int, int, Any], bytes]) -> Callable[..., None]:
         def answer(request: int, _number: int, size: int, offset: int, info: Any) -> None:
             try:
-                buffer, length = self._listed(request, size, offset, info, plus=plus)
+                data = listed(request, size, offset, info)
             except BaseException as error:
                 libfuse.fuse_reply_err(request, errno_of(error, name))
             else:
-                libfuse.fuse_reply_buf(request, ctypes.cast(buffer, ctypes.c_char_p), length)
+                libfuse.fuse_reply_buf(request, data, len(data))
 
         return answer
 
@@ -138,32 +142,33 @@ class Replies:
         else:
             libfuse.fuse_reply_buf(request, value, len(value))
 
-    def _listed(self, request: int, size: int, offset: int, info: Any, *, plus: bool) -> tuple[Any, int]:
+    def _names(self, _request: int, size: int, offset: int, info: Any) -> bytes:
+        """Entries as the kernel takes them, as many as there is room for."""
+        entries: list[bytes] = []
+        while members := self._operations.listed(info, offset, nodes=False):
+            for name, number, mode, _ in members:
+                offset += 1
+                entry = DIRENT.pack(number, offset, len(name), mode >> TYPE) + name
+                entry += bytes(-len(entry) % ALIGNED)
+                size -= len(entry)
+                if size < 0:
+                    return b"".join(entries)
+                entries.append(entry)
+        return b"".join(entries)
+
+    def _nodes(self, request: int, size: int, offset: int, info: Any) -> bytes:
+        """As `_names`, with attributes. One structure serves for all of a reply."""
         buffer = ctypes.create_string_buffer(size)
-        add = self._adding(request, Entry(attr_timeout=self._timeout, entry_timeout=self._timeout), plus=plus)
-        start, used = ctypes.addressof(buffer), 0
-        while members := self._operations.listed(info, offset):
-            for named in members:
-                length = add(start + used, size - used, named, offset + 1)
+        entry = Entry(attr_timeout=self._timeout, entry_timeout=self._timeout)
+        pointer, start, used = byref(entry), ctypes.addressof(buffer), 0
+        while members := self._operations.listed(info, offset, nodes=True):
+            for name, number, mode, inode in members:
+                entry.ino, entry.attr.st_ino, entry.attr.st_mode = 0, number, mode
+                if inode:
+                    entry.ino = number
+                    attributes.fill(entry.attr, inode, number)
+                length = add_direntry_plus(request, start + used, size - used, name, pointer, offset + 1)
                 if used + length > size:
-                    return buffer, used
+                    return buffer.raw[:used]
                 used, offset = used + length, offset + 1
-        return buffer, used
-
-    def _adding(self, request: int, entry: Entry, *, plus: bool) -> Callable[[int, int, Named, int], int]:
-        """What adds an entry if there is room, and tells how long it is. One structure serves for all of a reply."""
-        pointer, of_entry = byref(entry), byref(entry.attr)
-
-        def add(at: int, room: int, named: Named, behind: int) -> int:
-            name, number, inode = named
-            if plus and inode:
-                entry.ino = number
-                attributes.fill(entry.attr, inode, number)
-                return add_direntry_plus(request, at, room, name, pointer, behind)
-            entry.ino, entry.attr.st_ino = 0, number
-            entry.attr.st_mode = attributes.mode_of(inode) if inode else stat.S_IFDIR
-            if plus:
-                return add_direntry_plus(request, at, room, name, pointer, behind)
-            return add_direntry(request, at, room, name, of_entry, behind)
-
-        return add
+        return buffer.raw[:used]

@@ -287,3 +287,24 @@ def test_what_was_committed_comes_into_the_file_while_others_write(tmp_path: Pat
     assert grown > before
     assert "davstore-checkpoints" in names
     assert "davstore-checkpoints" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_reading_ahead_lets_no_other_process_take_the_log_away(database_url: str, tmp_path: Path):
+    """Who closes a database as its last user removes the log: SQLite's locks tell it whether it is."""
+    stores.migrated(database_url)
+    database = Database(database_url)
+    log = Path(f"{database.url.database}-wal")
+    with database.write() as tx:
+        tx.execute(text("CREATE TABLE more (n INTEGER)"))
+
+    database.read_ahead()
+    database.read_ahead()
+
+    used = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM more').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", used, str(database.url.database)], check=True)
+    assert log.stat().st_size > 0
+    database.close()
+    assert not log.exists()

@@ -37,6 +37,20 @@ def test_what_was_removed_is_read_in_the_trash(top: Path):
     assert (top / ".trash" / name).read_bytes() == b"data"
 
 
+def test_a_directory_of_the_past_is_read_again_from_its_start(top: Path):
+    names = {f"f{n:03}" for n in range(150)}
+    for name in names:
+        create(top / name)
+        os.unlink(top / name)
+
+    directory = os.open(top / ".trash", os.O_RDONLY)
+    first, second = os.listdir(directory), os.listdir(directory)
+
+    os.close(directory)
+    assert first == second
+    assert len(first) == len(names)
+
+
 def test_what_was_removed_is_moved_back(top: Path):
     create(top / "f", b"data")
     os.unlink(top / "f")
