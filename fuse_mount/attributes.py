@@ -1,6 +1,7 @@
-"""A node as `struct stat` shows it."""
+"""A node's attributes as the kernel takes and gives them."""
 
 import stat
+import struct
 from typing import Any
 
 from core.inode_rows import Inode
@@ -9,6 +10,9 @@ from core.model import SECOND, Kind
 TYPES: dict[str, int] = {Kind.COLLECTION: stat.S_IFDIR, Kind.FILE: stat.S_IFREG, Kind.SYMLINK: stat.S_IFLNK}
 PERMISSIONS = 0o7777
 BLOCK, PREFERRED = 512, 1 << 17
+DEVICE = 0xFFFFFFFF
+ATTR = struct.Struct("=QQQqqq10I")
+"""struct fuse_attr (linux/fuse.h)."""
 
 
 def mode_of(inode: Inode) -> int:
@@ -26,19 +30,14 @@ def without_rights(mode: int) -> int:
     return mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))
 
 
-def fill(into: Any, inode: Inode, number: int) -> None:
-    into.st_ino = number
-    into.st_mode = mode_of(inode)
-    into.st_nlink = _links(inode)
-    into.st_uid = inode.uid_number
-    into.st_gid = inode.gid_number
-    into.st_rdev = inode.rdev
-    into.st_size = inode.size
-    into.st_blocks = -(-inode.size // BLOCK) if inode.blocks is None else inode.blocks
-    into.st_blksize = PREFERRED
-    _set_time(into.st_atimespec, inode.modified if inode.accessed is None else inode.accessed)
-    _set_time(into.st_mtimespec, inode.modified)
-    _set_time(into.st_ctimespec, inode.changed)
+def packed(inode: Inode, number: int) -> bytes:
+    accessed = inode.modified if inode.accessed is None else inode.accessed
+    return ATTR.pack(
+        *(number, inode.size, -(-inode.size // BLOCK) if inode.blocks is None else inode.blocks),
+        *(accessed // SECOND, inode.modified // SECOND, inode.changed // SECOND),
+        *(accessed % SECOND, inode.modified % SECOND, inode.changed % SECOND),
+        *(mode_of(inode), _links(inode), inode.uid_number, inode.gid_number, inode.rdev & DEVICE, PREFERRED, 0),
+    )
 
 
 def _links(inode: Inode) -> int:
@@ -49,10 +48,6 @@ def _links(inode: Inode) -> int:
     if inode.is_removed:
         return 0
     return 1 if inode.subcollections is None else 2 + inode.subcollections
-
-
-def _set_time(into: Any, at: int) -> None:
-    into.tv_sec, into.tv_nsec = divmod(at, SECOND)
 
 
 def instant(time: Any) -> int:

@@ -11,7 +11,6 @@ from ctypes import (
     POINTER,
     Structure,
     c_char_p,
-    c_double,
     c_int,
     c_int64,
     c_size_t,
@@ -55,18 +54,6 @@ HANDLE_KILLPRIV_V2 = 1 << 28
 """The kernel's number (linux/fuse.h), which libfuse 3.14 does not know."""
 SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = 1, 2, 4, 8, 16, 32
 SET_ATIME_NOW, SET_MTIME_NOW, SET_CTIME = 1 << 7, 1 << 8, 1 << 10
-
-
-class Entry(Structure):
-    """struct fuse_entry_param."""
-
-    _fields_ = (
-        ("ino", c_uint64),
-        ("generation", c_uint64),
-        ("attr", Stat),
-        ("attr_timeout", c_double),
-        ("entry_timeout", c_double),
-    )
 
 
 class Context(Structure):
@@ -169,9 +156,6 @@ _declare("fuse_session_receive_buf", c_int, c_void_p, POINTER(Buffer))
 _declare("fuse_session_process_buf", None, c_void_p, POINTER(Buffer))
 _declare("fuse_reply_err", c_int, _req, c_int)
 _declare("fuse_reply_none", None, _req)
-_declare("fuse_reply_entry", c_int, _req, POINTER(Entry))
-_declare("fuse_reply_create", c_int, _req, POINTER(Entry), _fi)
-_declare("fuse_reply_attr", c_int, _req, POINTER(Stat), c_double)
 _declare("fuse_reply_readlink", c_int, _req, c_char_p)
 _declare("fuse_reply_open", c_int, _req, _fi)
 _declare("fuse_reply_write", c_int, _req, c_size_t)
@@ -185,8 +169,5 @@ _declare("fuse_lowlevel_notify_inval_entry", c_int, c_void_p, _ino, c_char_p, c_
 
 _brief = ctypes.PyDLL(os.environ["FUSE_LIBRARY_PATH"])
 """The same library, for what is done at once: letting other threads in would take longer."""
-add_direntry_plus = _brief.fuse_add_direntry_plus
-add_direntry_plus.restype = c_size_t
-add_direntry_plus.argtypes = (_req, c_void_p, c_size_t, c_char_p, POINTER(Entry), c_int64)
 request_context = _brief.fuse_req_ctx
 request_context.restype, request_context.argtypes = POINTER(Context), (_req,)

@@ -1,6 +1,5 @@
 """Each operation's answer in libfuse's form, and each refusal as its errno."""
 
-import ctypes
 import errno
 import struct
 from collections.abc import Callable
@@ -8,16 +7,22 @@ from ctypes import byref
 from typing import Any
 
 from core.inode_rows import Inode
+from core.model import SECOND
 
 from . import attributes, library
 from .errors import errno_of
-from .library import Entry, OneBuffer, Stat, StatVfs, add_direntry_plus, libfuse, request_context
-from .listings import Member
+from .library import OneBuffer, StatVfs, libfuse, request_context
+from .listings import Member, Named
 from .operations import Operations
 
 BLOCK = 4096
+ENTRY, ATTR_HEAD, OPEN = struct.Struct("=QQQQII"), struct.Struct("=QI4x"), struct.Struct("=QI4x")
+"""What stands before the attributes in struct fuse_entry_out and fuse_attr_out, and struct fuse_open_out
+(linux/fuse.h)."""
+NONE = bytes(ENTRY.size + attributes.ATTR.size)
+KEEP_CACHE = 1 << 1
 DIRENT = struct.Struct("=QQII")
-"""The head of struct fuse_dirent (linux/fuse.h), which the name follows: number, offset behind it, length, type."""
+"""The head of struct fuse_dirent, which the name follows: number, offset behind it, length, type."""
 ALIGNED, TYPE = 8, 12
 """Bytes to a multiple of which an entry is filled up, and bits of a mode below the type."""
 NAME_BYTES = 255
@@ -32,7 +37,7 @@ class Replies:
 
     def __init__(self, operations: Operations, timeout: float) -> None:
         self._operations = operations
-        self._timeout = timeout
+        self._timeout = int(timeout), int(timeout % 1 * SECOND)
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         listings = {"readdir": self._names, "readdirplus": self._nodes}
@@ -54,14 +59,14 @@ class Replies:
 
         return answer
 
-    def _listing(self, name: str, listed: Callable[[int, int, int, Any], bytes]) -> Callable[..., None]:
+    def _listing(self, name: str, listed: Callable[[int, int, Any], bytes]) -> Callable[..., None]:
         def answer(request: int, _number: int, size: int, offset: int, info: Any) -> None:
             try:
-                data = listed(request, size, offset, info)
+                data = listed(size, offset, info)
             except BaseException as error:
                 libfuse.fuse_reply_err(request, errno_of(error, name))
             else:
-                libfuse.fuse_reply_buf(request, data, len(data))
+                self._reply(request, data)
 
         return answer
 
@@ -84,22 +89,22 @@ class Replies:
         }
         return (entries | others).get(name, self._done)
 
-    def _made(self, member: Member) -> Entry:
-        number, inode = member
-        entry = Entry(ino=number, attr_timeout=self._timeout, entry_timeout=self._timeout)
-        attributes.fill(entry.attr, inode, number)
-        return entry
+    def _reply(self, request: int, data: bytes) -> None:
+        libfuse.fuse_reply_buf(request, data, len(data))
+
+    def _entry_of(self, number: int, inode: Inode) -> bytes:
+        seconds, rest = self._timeout
+        return ENTRY.pack(number, 0, seconds, seconds, rest, rest) + attributes.packed(inode, number)
 
     def _entry(self, request: int, member: Member, _arguments: Any) -> None:
-        libfuse.fuse_reply_entry(request, byref(self._made(member)))
+        self._reply(request, self._entry_of(*member))
 
     def _created(self, request: int, member: Member, arguments: Any) -> None:
-        libfuse.fuse_reply_create(request, byref(self._made(member)), arguments[-1])
+        info = arguments[-1].contents
+        self._reply(request, self._entry_of(*member) + OPEN.pack(info.fh, KEEP_CACHE if info.keep_cache else 0))
 
     def _attributes(self, request: int, inode: Inode, arguments: Any) -> None:
-        into = Stat()
-        attributes.fill(into, inode, arguments[0])
-        libfuse.fuse_reply_attr(request, byref(into), self._timeout)
+        self._reply(request, ATTR_HEAD.pack(*self._timeout) + attributes.packed(inode, arguments[0]))
 
     def _link(self, request: int, target: bytes, _arguments: Any) -> None:
         libfuse.fuse_reply_readlink(request, target)
@@ -109,7 +114,7 @@ class Replies:
 
     def _data(self, request: int, data: Any, _arguments: Any) -> None:
         if isinstance(data, bytes):
-            libfuse.fuse_reply_buf(request, data, len(data))
+            self._reply(request, data)
             return
         descriptor, offset, size = data
         vector = OneBuffer(1, 0, 0)
@@ -140,35 +145,36 @@ class Replies:
         elif size < len(value):
             libfuse.fuse_reply_err(request, errno.ERANGE)
         else:
-            libfuse.fuse_reply_buf(request, value, len(value))
+            self._reply(request, value)
 
-    def _names(self, _request: int, size: int, offset: int, info: Any) -> bytes:
+    def _names(self, size: int, offset: int, info: Any) -> bytes:
         """Entries as the kernel takes them, as many as there is room for."""
         entries: list[bytes] = []
         while members := self._operations.listed(info, offset, nodes=False):
-            for name, number, mode, _ in members:
+            for named in members:
                 offset += 1
-                entry = DIRENT.pack(number, offset, len(name), mode >> TYPE) + name
-                entry += bytes(-len(entry) % ALIGNED)
+                entry = _dirent(named, offset)
                 size -= len(entry)
                 if size < 0:
                     return b"".join(entries)
                 entries.append(entry)
         return b"".join(entries)
 
-    def _nodes(self, request: int, size: int, offset: int, info: Any) -> bytes:
-        """As `_names`, with attributes. One structure serves for all of a reply."""
-        buffer = ctypes.create_string_buffer(size)
-        entry = Entry(attr_timeout=self._timeout, entry_timeout=self._timeout)
-        pointer, start, used = byref(entry), ctypes.addressof(buffer), 0
+    def _nodes(self, size: int, offset: int, info: Any) -> bytes:
+        """As `_names`, each behind its attributes; of what has no number there the kernel remembers none."""
+        entries: list[bytes] = []
         while members := self._operations.listed(info, offset, nodes=True):
-            for name, number, mode, inode in members:
-                entry.ino, entry.attr.st_ino, entry.attr.st_mode = 0, number, mode
-                if inode:
-                    entry.ino = number
-                    attributes.fill(entry.attr, inode, number)
-                length = add_direntry_plus(request, start + used, size - used, name, pointer, offset + 1)
-                if used + length > size:
-                    return buffer.raw[:used]
-                used, offset = used + length, offset + 1
-        return buffer.raw[:used]
+            for named in members:
+                offset += 1
+                known = NONE if named.inode is None else self._entry_of(named.number, named.inode)
+                entry = known + _dirent(named, offset)
+                size -= len(entry)
+                if size < 0:
+                    return b"".join(entries)
+                entries.append(entry)
+        return b"".join(entries)
+
+
+def _dirent(named: Named, behind: int) -> bytes:
+    entry = DIRENT.pack(named.number, behind, len(named.name), named.mode >> TYPE) + named.name
+    return entry + bytes(-len(entry) % ALIGNED)
