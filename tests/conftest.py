@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from core.storage_settings import S3Storage
-from tests.parts import processes, stores
+from tests.parts import engines, passwords, processes, stores
 from tests.parts.postgresql import Cluster
 from tests.parts.scale import soak
 from tests.parts.seaweedfs import SeaweedFS
@@ -29,6 +29,7 @@ hypothesis.settings.load_profile("davstore")
 
 def pytest_configure() -> None:
     processes.adopt_orphans()
+    engines.share_compiled()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_real = isinstance(item, pytest.Function) and REAL_PARTS & set(item.fixturenames)
         if is_real or item.path.parent.name in LONG:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        passwords.make_cheap(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)
