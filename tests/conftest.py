@@ -20,6 +20,8 @@ from tests.parts.server import DavServer
 
 LONG = {"connection", "collector", "review"}
 """Folders of tests that are too many for `make check`."""
+REAL = {"fuse", "machines", "scaleout", "serving", "survival"}
+"""Folders of tests that all need a real part: a mount, a fleet, a server that is ended."""
 REAL_PARTS = {"postgres", "postgres_url", "seaweedfs", "s3_storage", "server", "serve"}
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
@@ -32,10 +34,16 @@ def pytest_configure() -> None:
     engines.share_compiled()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Folders without a fast test are not even imported where only those are asked for."""
+    is_fast = config.getoption("markexpr") == "not slow"
+    return True if is_fast and collection_path.name in LONG | REAL and collection_path.is_dir() else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         is_real = isinstance(item, pytest.Function) and REAL_PARTS & set(item.fixturenames)
-        if is_real or item.path.parent.name in LONG:
+        if is_real or item.path.parent.name in LONG | REAL:
             item.add_marker("slow")
 
 
