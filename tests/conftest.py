@@ -12,14 +12,14 @@ import hypothesis
 import pytest
 
 from core.storage_settings import S3Storage
-from tests.parts import processes, stores
+from tests.parts import engines, passwords, processes, stores
 from tests.parts.postgresql import Cluster
 from tests.parts.scale import soak
 from tests.parts.seaweedfs import SeaweedFS
 from tests.parts.server import DavServer
 
-LONG = {"connection", "collector", "review"}
-"""Folders of tests that are too many for `make check`."""
+SLOW = {"fuse", "machines", "scaleout", "serving", "survival"}
+"""Folders of tests that all are long or need a real part: a mount, several servers, one that is ended."""
 REAL_PARTS = {"postgres", "postgres_url", "seaweedfs", "s3_storage", "server", "serve"}
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
 
@@ -29,13 +29,27 @@ hypothesis.settings.load_profile("davstore")
 
 def pytest_configure() -> None:
     processes.adopt_orphans()
+    engines.share_compiled()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Folders without a fast test are not even imported where only those are asked for."""
+    is_fast = config.getoption("markexpr") == "not slow"
+    return True if is_fast and collection_path.name in SLOW and collection_path.is_dir() else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         is_real = isinstance(item, pytest.Function) and REAL_PARTS & set(item.fixturenames)
-        if is_real or item.path.parent.name in LONG:
+        if is_real or item.path.parent.name in SLOW:
             item.add_marker("slow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        passwords.make_cheap(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)

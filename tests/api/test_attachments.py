@@ -192,6 +192,7 @@ class Trickle(io.RawIOBase):
         return bytes(got)
 
 
+@pytest.mark.slow
 def test_m04_an_upload_is_never_whole_in_memory(alice: Dav) -> None:
     size = 200 << 20
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -40,6 +40,7 @@ schemathesis.openapi.media_type(uploads.OFFSETS, hypothesis.strategies.binary(ma
 BY_TUS = [negative_data_rejection, missing_required_header]
 """Checks that want 400 where tus wants 412: without its version nothing else is looked at. All others are on, there and
 everywhere else; tests/uploads/test_tus.py sees to what these two would."""
+MODES = [GenerationMode.POSITIVE, pytest.param(GenerationMode.NEGATIVE, marks=pytest.mark.slow)]
 SLOWNESS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -62,7 +63,7 @@ def test_the_description_names_every_call_and_no_other() -> None:
 
 
 @pytest.mark.timeout(soak(120, 1800))
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("method", "path"), CALLS)
 @pytest.mark.filterwarnings("ignore::Warning")
 def test_every_call_does_what_its_description_says(

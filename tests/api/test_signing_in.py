@@ -52,6 +52,7 @@ def test_a_token_signs_in_to_the_api_and_to_the_drive(alice: Dav, nobody: Dav) -
     assert nobody("PROPFIND", "/files/", authorization=bearer, depth="0").status == 207
 
 
+@pytest.mark.slow
 def test_a_token_ends_after_its_lifetime(opened: Store) -> None:
     server = Server(token_lifetime="5s")  # pyright: ignore[reportArgumentType] - validated
     settings = opened.settings.model_copy(update={"server": server})

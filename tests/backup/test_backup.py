@@ -204,6 +204,7 @@ def test_a_damaged_archive_is_refused_unless_a_part_is_enough(
     assert result.lost == sorted([digest(LARGE), digest(SMALL)])
 
 
+@pytest.mark.slow
 def test_however_many_contents_are_lost_the_others_come_back(
     store: Store, archive: DirectoryArchive, restored: Restore, tmp_path: Path
 ):
@@ -234,6 +235,7 @@ class Failing(DirectoryArchive):
         super().add(name, source)
 
 
+@pytest.mark.slow
 def test_a_backup_that_fails_at_any_step_is_no_snapshot_and_the_next_one_succeeds(
     database_url: str, store: Store, restored: Restore, tmp_path: Path
 ):
@@ -266,6 +268,7 @@ class Unreadable(DirectoryArchive):
         return super().open(name)
 
 
+@pytest.mark.slow
 def test_a_restore_that_fails_at_any_step_can_be_begun_again(store: Store, restored: Restore, tmp_path: Path):
     fill(store)
     taken(store, DirectoryArchive(tmp_path / "archive"))

@@ -10,6 +10,8 @@ from tests.clients.rclone import Rclone
 from tests.clients.trees import contents, odd_names
 from tests.parts.server import DavServer
 
+pytestmark = pytest.mark.slow
+
 WSGIREF = """
 import sys
 from socketserver import ThreadingMixIn

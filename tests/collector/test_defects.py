@@ -23,6 +23,7 @@ from tests.parts import stores
 OTHER = PHOTO[::-1]
 
 
+@pytest.mark.slow
 def test_P3_an_upload_between_the_question_and_the_verdict_waits_and_keeps_its_object(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):

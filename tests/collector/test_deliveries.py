@@ -24,6 +24,8 @@ from core.tempo import Tempo
 from tests.collector import life
 from tests.collector.life import DAY, PHOTO
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60 * SECOND
 MIB = 1 << 20
 

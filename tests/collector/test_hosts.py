@@ -25,6 +25,8 @@ from tests.collector.life import PHOTO
 from tests.collector.points import Points, once_at
 from tests.parts import stores
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 CROWD = 1200
 """More objects than the breaker lets go without a word."""

@@ -212,6 +212,7 @@ def test_a_client_that_sends_all_before_it_reads_sees_the_refusal_of_a_large_bod
     assert peer.rest() == b""
 
 
+@pytest.mark.slow
 def test_lingering_has_an_end(site: Callable[..., Site]) -> None:
     peer = site(refuses, Limits(linger_seconds=0.2)).connect()
     answer = peer.ask(put(64 * MIB))

@@ -19,6 +19,8 @@ from tests.connection.conftest import Site
 from tests.connection.peer import Peer
 from tests.parts.scale import soak
 
+pytestmark = pytest.mark.slow
+
 Seen = tuple[str, str, bytes]
 PATIENCE = 10
 

@@ -15,6 +15,8 @@ from davstore.limits import Limits
 from tests.connection.conftest import Recorder, Site, echoed
 from tests.connection.peer import Peer
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Any]
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 

@@ -18,6 +18,8 @@ import pytest
 from davstore.workers import listen
 from tests.connection.peer import Answer, Peer
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("program.py")
 ROOT = Path(__file__).parents[2]
 

@@ -45,6 +45,7 @@ def spend(cluster: Cluster, name: str, transactions: int) -> None:
     connection.engine.dispose()
 
 
+@pytest.mark.slow
 def test_what_a_promoted_standby_says_of_a_number_that_it_gave_anew_counts_for_nothing(tmp_path: Path):
     """Both servers go on counting from the same number; only one of them has our transaction."""
     with Cluster() as primary, Cutter(primary.port) as cutter:

@@ -214,6 +214,7 @@ def answer(file: Any, verb: str, number: int, small: int) -> object:
             return file.seek(-small, os.SEEK_END), file.read(2), file.tell()
 
 
+@pytest.mark.slow
 @given(walk=steps)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reading_and_seeking_are_those_of_a_file_in_memory(store: BlobStore, walk: list[Step]) -> None:

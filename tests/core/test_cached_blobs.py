@@ -171,6 +171,7 @@ def test_blocks_come_before_anybody_asks_for_them(far: Telling, cached: Cached):
         assert max(far.asked) <= n + AHEAD
 
 
+@pytest.mark.slow
 def test_jumping_fetches_nothing_that_is_not_asked_for(far: Telling, cached: Cached):
     reader = cached.open(put(far, sample(200 * BLOCK)))
     places = [150, 20, 90, 60, 180]

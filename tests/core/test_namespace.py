@@ -66,6 +66,7 @@ def test_names_that_only_look_or_fold_alike_are_different(ann: Namespace):
     }
 
 
+@pytest.mark.slow
 def test_a_deep_path_leads_where_it_should(ann: Namespace):
     """Deeper than what one statement follows."""
     path: Path = ("files",)

@@ -2,7 +2,12 @@
 
 import json
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tomllib
+from base64 import b64decode
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,6 +43,19 @@ def test_a_password_comes_from_the_environment_or_from_standard_input(davstore: 
     assert opened.accounts.verify("carl", "from env") == Caller("carl")
     assert opened.accounts.verify("dora", "from stdin") == Caller("dora", admin=True)
     assert opened.accounts.verify("bob", "another") == Caller("bob")
+
+
+def test_a_password_is_kept_as_rfc_9106_recommends_where_memory_is_dear(tmp_path: Path):
+    """Section 4, the second option. In a process of its own, since this one's passwords are made cheap."""
+    script = "import sys, pathlib; from tests.parts.stores import installed; installed(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "data")], cwd=ROOT, check=True)
+
+    with closing(sqlite3.connect(tmp_path / "data" / "davstore.db")) as database:
+        [(kept,)] = database.execute("SELECT password FROM users")
+
+    _, variant, version, costs, salt, tag = kept.split("$")
+    assert (variant, version, costs) == ("argon2id", "v=19", "m=65536,t=3,p=4")
+    assert (len(b64decode(salt + "==")), len(b64decode(tag + "="))) == (16, 32)
 
 
 @pytest.mark.parametrize(

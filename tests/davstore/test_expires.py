@@ -82,6 +82,7 @@ def test_an_upload_says_how_long_it_is_kept(dav: Dav, opened: Store) -> None:
     assert opened.collect_garbage(grace=0).files_expired == 0
 
 
+@pytest.mark.slow
 def test_what_was_uploaded_for_a_second_is_gone_after_it(dav: Dav, opened: Store) -> None:
     dav.put("/files/a", x_delete_after="1")
     dav.put("/files/kept")

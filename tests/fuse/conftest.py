@@ -27,12 +27,6 @@ NOBODY, STRANGER, TEAM = 65534, 4242, 4300
 """Users and a group that own nothing else."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker("slow")
-
-
 @pytest.fixture(autouse=True)
 def nothing_stays_mounted_or_hangs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
     """Who waits too long for a mount gets an error; a mount that a test leaves behind fails it."""

@@ -101,6 +101,7 @@ def test_equal_contents_have_one_rendition_in_a_bucket_and_one_in_another(store:
     assert counted(store, renditions) == 2
 
 
+@pytest.mark.slow
 def test_many_who_ask_at_once_have_it_made_once(store: Store, open_store: OpenStore, ann: Namespace):
     stores.put(ann, ("files", "a.jpg"), images.photo(size=(2000, 1500)))
     others = [store, open_store(), open_store()]
@@ -123,6 +124,7 @@ def test_many_who_ask_at_once_have_it_made_once(store: Store, open_store: OpenSt
     assert len({each.node.object for each in found}) == 1
 
 
+@pytest.mark.slow
 def test_a_queue_longer_than_a_claim_lets_nobody_make_it_twice(
     store: Store, open_store: OpenStore, ann: Namespace, monkeypatch: pytest.MonkeyPatch
 ):
@@ -168,6 +170,7 @@ class _Told:
         self.release()
 
 
+@pytest.mark.slow
 def test_who_waits_too_long_for_a_turn_is_told_to_ask_again(
     store: Store, ann: Namespace, monkeypatch: pytest.MonkeyPatch
 ):
@@ -189,6 +192,7 @@ def test_who_waits_too_long_for_a_turn_is_told_to_ask_again(
     assert got(store, ann, ("files", "a.jpg"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patient", [True, False])
 def test_a_claim_lasts_as_long_as_its_owner_works(
     store: Store, open_store: OpenStore, ann: Namespace, monkeypatch: pytest.MonkeyPatch, patient: bool

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ SPILL = 64 * KIB
 UID, OTHER_UID = "0198c0de-0000-7000-8000-000000000001", "0198c0de-0000-7000-8000-000000000002"
 
 
+@lru_cache(16)
 def sample(size: int, seed: bytes = b"") -> bytes:
     """Bytes that repeat nowhere near a piece's length."""
     return hashlib.shake_128(seed + str(size).encode()).digest(size)
@@ -84,6 +86,6 @@ def s3_blobs(storage: S3Storage, staging: Path, *, new: bool = True, uid: str = 
 @contextmanager
 def database_blobs(url: str, staging: Path, name: str = "main") -> Iterator[tuple[DatabaseBlobs, Database]]:
     database = Database(url)
-    schema.metadata.create_all(database.engine)
+    schema.blob_data.create(database.engine)
     yield DatabaseBlobs(name, database, staging), database
     database.close()

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
@@ -25,11 +26,10 @@ def adopt_orphans() -> None:
 
 def children(pid: int) -> set[int]:
     found: set[int] = set()
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found.update(map(int, listed.read_text().split()))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found.update(map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split()))
     return found
 
 
@@ -80,7 +80,9 @@ def reap(pids: Iterable[int]) -> None:
 
 def listening() -> set[str]:
     """The addresses on which this very process accepts TCP connections, as the kernel writes them."""
-    ours = {_target(file) for file in Path("/proc/self/fd").iterdir()}
+    ours = {target for fd in os.listdir("/proc/self/fd") if (target := _target(fd)).startswith("socket:")}
+    if not ours:  # the kernel takes a millisecond to write its tables where connections have just ended
+        return set()
     rows = [line.split() for name in ("tcp", "tcp6") for line in _lines(Path(f"/proc/self/net/{name}"))]
     return {row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in ours}
 
@@ -120,9 +122,9 @@ def _state(pid: int) -> str:
         return ""
 
 
-def _target(file: Path) -> str:
+def _target(fd: str) -> str:
     try:
-        return os.readlink(file)
+        return os.readlink(f"/proc/self/fd/{fd}")
     except FileNotFoundError:
         return ""
 

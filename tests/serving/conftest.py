@@ -10,12 +10,6 @@ from tests.parts.server import DavServer
 from tests.serving.drive import Drive, configured
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "serving" in item.path.parts and "drive" in getattr(item, "fixturenames", ()):
-            item.add_marker("slow")
-
-
 @pytest.fixture(scope="session")
 def drive(tmp_path_factory: pytest.TempPathFactory, seaweedfs: SeaweedFS) -> Iterator[Drive]:
     folder = tmp_path_factory.mktemp("serving")

@@ -326,6 +326,7 @@ def test_a_move_that_makes_no_sense_is_refused(store: Store, source: str, target
         moved(store, source, target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [statement_fails, blob_call_fails])
 def test_a_move_that_is_cut_off_at_any_step_loses_nothing_and_can_be_repeated(
     store: Store, ann: Namespace, fails: Callable[[Store, int], AbstractContextManager[Countdown]]
