@@ -348,9 +348,10 @@ class Inodes:
             self._homes.pop(node, None)
 
     def _bucket_of(self, node: NodeId) -> Bucket:
-        if node in self._homes:
+        believed = self._homes.get(node)
+        if believed is not None:
             with suppress(NoResultFound):
-                return self._policy(self._homes[node])
+                return self._policy(believed)
         home = self._home(node)
         self._remember(node, home)
         return self._policy(home)

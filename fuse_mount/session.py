@@ -76,7 +76,8 @@ class Session:
             os.dup2(theirs.fileno(), device, inheritable=False)
             libfuse.fuse_session_process_buf(self._session, byref(buffer))
             os.dup2(kernel, device, inheritable=False)
-            to_kernel.write(amended(ours.recv(HANDSHAKE), ctypes.string_at(buffer.mem, buffer.size)))
+            answer = ours.recv(HANDSHAKE, socket.MSG_DONTWAIT)
+            to_kernel.write(amended(answer, ctypes.string_at(buffer.mem, buffer.size)))
 
     def _add_thread(self) -> None:
         threading.Thread(target=self._serve, name="fuse", daemon=True).start()
