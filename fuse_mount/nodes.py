@@ -9,9 +9,9 @@ from typing import Any
 
 from core.inode_rows import Inode
 from core.inodes import Inodes
-from core.model import Instant, Kind
+from core.model import Instant
 
-from .attributes import mode_of, without_rights
+from .attributes import PERMISSIONS, mode_of, without_rights
 from .handles import OpenFile, OpenFiles
 from .listings import Member, Named
 from .numbers import Numbers, Removed
@@ -90,10 +90,10 @@ class Nodes:
             self._forget(file.number)
 
     def rights_of_new_owner(self, number: int) -> dict[str, int]:
-        """What else changes with the owner or the group: the mode of a program."""
+        """What else changes with the owner or the group: the mode of what is no collection."""
         inode = self.get(number)
         left = without_rights(inode.mode)
-        return {"mode": left} if inode.kind == Kind.FILE and left != inode.mode else {}
+        return {} if inode.is_collection or left == inode.mode else {"mode": left & PERMISSIONS}
 
     def _seen(self, inode: Inode, file: OpenFile | None) -> Inode:
         return _merged(inode, file) if file and file.dirty else self._measured(inode)

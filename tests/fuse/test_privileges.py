@@ -2,6 +2,7 @@
 systems: the bits go when it gets another owner, and when somebody without the privilege to keep them writes it."""
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,16 @@ def test_a_new_owner_or_group_takes_them_even_when_root_gives_it(mount: Path, be
     os.chown(mount / "f", 4242, -1)
 
     assert mode(mount / "f") == after
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK])
+def test_a_new_owner_takes_them_of_all_but_directories(mount: Path, kind: int):
+    os.mknod(mount / "special", kind | 0o600, os.makedev(1, 3))
+    os.chmod(mount / "special", 0o6755)
+
+    os.chown(mount / "special", -1, 4300)
+
+    assert os.stat(mount / "special").st_mode == kind | 0o755
 
 
 def test_a_directory_keeps_its_group_bit(mount: Path):
