@@ -214,6 +214,7 @@ class OpenFiles:
         log.error("a draft of node %d is kept, see `davstore drafts`: %s", file.inode.id, reason, exc_info=trace)
         file.draft.leave()
         file.draft, file.draft_reader, file.dirty, file.is_waiting = None, None, False, False
+        file.accessed = None
         return True
 
     def content(self, inode: Inode) -> Base:

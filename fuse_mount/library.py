@@ -53,7 +53,6 @@ AUTO_INVAL_DATA, HANDLE_KILLPRIV = 1 << 12, 1 << 20
 HANDLE_KILLPRIV_V2 = 1 << 28
 """The kernel's number (linux/fuse.h), which libfuse 3.14 does not know."""
 SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = 1, 2, 4, 8, 16, 32
-SET_ATIME_NOW, SET_MTIME_NOW, SET_CTIME = 1 << 7, 1 << 8, 1 << 10
 
 
 class Context(Structure):
@@ -155,7 +154,6 @@ _declare("fuse_session_exited", c_int, c_void_p)
 _declare("fuse_session_receive_buf", c_int, c_void_p, POINTER(Buffer))
 _declare("fuse_session_process_buf", None, c_void_p, POINTER(Buffer))
 _declare("fuse_reply_err", c_int, _req, c_int)
-_declare("fuse_reply_none", None, _req)
 _declare("fuse_reply_readlink", c_int, _req, c_char_p)
 _declare("fuse_reply_open", c_int, _req, _fi)
 _declare("fuse_reply_write", c_int, _req, c_size_t)
@@ -165,7 +163,6 @@ _declare("fuse_reply_statfs", c_int, _req, POINTER(StatVfs))
 _declare("fuse_reply_xattr", c_int, _req, c_size_t)
 _declare("fuse_reply_lseek", c_int, _req, c_int64)
 _declare("fuse_lowlevel_notify_inval_inode", c_int, c_void_p, _ino, c_int64, c_int64)
-_declare("fuse_lowlevel_notify_inval_entry", c_int, c_void_p, _ino, c_char_p, c_size_t)
 
 _brief = ctypes.PyDLL(os.environ["FUSE_LIBRARY_PATH"])
 """The same library, for what is done at once: letting other threads in would take longer."""

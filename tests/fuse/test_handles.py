@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from ctypes import pointer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -367,3 +368,25 @@ def test_a_time_of_reading_is_given_to_one_content_only(bench: Bench):
     bench.files.publish(file)
 
     assert bench.inode.accessed == 9
+
+
+@pytest.mark.expects_log("is kept, see")
+def test_a_time_that_was_given_to_what_is_kept_is_not_given_to_what_comes_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    file, keep = bench.open(), bench.inodes.keep
+    bench.files.write(file, b"refused", 0)
+    bench.files.date(file, None, Instant(5))
+
+    def opened_meanwhile(*given: Any) -> None:
+        keep(*given)
+        bench.open()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.inodes, "write", down)
+        broken.setattr(bench.inodes, "keep", opened_meanwhile)
+        bench.files.close(file)
+    bench.files.write(file, b"next", 0)
+    bench.files.publish(file)
+
+    assert (bench.content(), bench.inode.accessed) == (b"next", None)
